@@ -1,0 +1,1 @@
+//! The only code that appends to or loads from JetStream.

@@ -1,0 +1,1 @@
+//! The read side: worker, checkpoints, rebuild, read models and their queries.

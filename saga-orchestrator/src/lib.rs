@@ -1,0 +1,1 @@
+//! Runs sagas: effects to the payment provider, deadlines, takeover, operator desk.

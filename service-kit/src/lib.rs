@@ -1,0 +1,35 @@
+//! What services share: settings, telemetry, shutdown, health, problem+json, auth, limits, vault.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests fail by panicking"
+    )
+)]
+
+pub mod auth;
+pub mod crypto;
+pub mod cursor;
+pub mod extract;
+pub mod http;
+pub mod idempotency;
+pub mod nats;
+pub mod openapi;
+pub mod postgres;
+pub mod problem;
+pub mod settings;
+pub mod shutdown;
+pub mod signing;
+pub mod telemetry;
+pub mod time;
+pub mod validation;
+
+pub use auth::{Access, ApiRouter, Caller, Role, RouteRule};
+pub use problem::Problem;
+pub use settings::{Settings, SettingsArgs};
+pub use shutdown::{Lifetimes, Shutdown};
+pub use time::Clock;
+pub use utoipa_axum::routes;
+pub use validation::Validation;

@@ -1,0 +1,2 @@
+//! The one binary people meet.
+fn main() {}
