@@ -33,7 +33,9 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
     let mut serializer = rmp_serde::Serializer::new(&mut bytes)
         .with_struct_map()
         .with_human_readable();
-    value.serialize(&mut serializer).map_err(CodecError::Encode)?;
+    value
+        .serialize(&mut serializer)
+        .map_err(CodecError::Encode)?;
     Ok(bytes)
 }
 
@@ -49,13 +51,21 @@ fn finish<T, C: rmp_serde::config::SerializerConfig>(
     value: T,
 ) -> Result<T, CodecError> {
     let left = deserializer.get_ref().len();
-    if left > 0 { Err(CodecError::TrailingBytes(left)) } else { Ok(value) }
+    if left > 0 {
+        Err(CodecError::TrailingBytes(left))
+    } else {
+        Ok(value)
+    }
 }
 
 /// Reads a payload without knowing its type, for upcasters and tools.
 pub fn decode_any(mut bytes: &[u8]) -> Result<rmpv::Value, CodecError> {
     let value = rmpv::decode::read_value(&mut bytes).map_err(CodecError::NotMessagePack)?;
-    if bytes.is_empty() { Ok(value) } else { Err(CodecError::TrailingBytes(bytes.len())) }
+    if bytes.is_empty() {
+        Ok(value)
+    } else {
+        Err(CodecError::TrailingBytes(bytes.len()))
+    }
 }
 
 /// Writes an untyped payload, after an upcaster changed it.
@@ -81,7 +91,10 @@ mod tests {
 
     #[test]
     fn a_payload_reads_back_and_shows_as_json_without_its_type() {
-        let sample = Sample { id: uuid::Uuid::from_u128(7), note: Some("ü".into()) };
+        let sample = Sample {
+            id: uuid::Uuid::from_u128(7),
+            note: Some("ü".into()),
+        };
         let bytes = encode(&sample).unwrap();
         assert_eq!(decode::<Sample>(&bytes).unwrap(), sample);
         assert_eq!(
@@ -94,8 +107,14 @@ mod tests {
     fn bytes_after_the_payload_are_refused() {
         let mut bytes = encode(&1u8).unwrap();
         bytes.push(0);
-        assert!(matches!(decode::<u8>(&bytes), Err(CodecError::TrailingBytes(1))));
-        assert!(matches!(decode_any(&bytes), Err(CodecError::TrailingBytes(1))));
+        assert!(matches!(
+            decode::<u8>(&bytes),
+            Err(CodecError::TrailingBytes(1))
+        ));
+        assert!(matches!(
+            decode_any(&bytes),
+            Err(CodecError::TrailingBytes(1))
+        ));
     }
 
     #[test]
@@ -105,7 +124,11 @@ mod tests {
             gone: u8,
             id: uuid::Uuid,
         }
-        let bytes = encode(&Other { gone: 1, id: uuid::Uuid::nil() }).unwrap();
+        let bytes = encode(&Other {
+            gone: 1,
+            id: uuid::Uuid::nil(),
+        })
+        .unwrap();
         assert_eq!(decode::<Sample>(&bytes).unwrap().note, None);
     }
 }

@@ -10,7 +10,14 @@ use crate::event_set::EventSet;
 /// An aggregate as three pure functions. No I/O, no clock, no random: time, ids and prices arrive in the command.
 pub trait Decider: Send + Sync + 'static {
     /// What decisions need to remember. Serialisable only so that it can be snapshot.
-    type State: Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static;
+    type State: Clone
+        + fmt::Debug
+        + PartialEq
+        + Serialize
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static;
     /// What may be asked.
     type Command;
     /// What may have happened.
@@ -28,7 +35,10 @@ pub trait Decider: Send + Sync + 'static {
     fn evolve(state: Self::State, event: &Self::Event) -> Self::State;
 
     /// Events, an empty list (already true), or a rejection.
-    fn decide(state: &Self::State, command: Self::Command) -> Result<Vec<Self::Event>, Self::Rejection>;
+    fn decide(
+        state: &Self::State,
+        command: Self::Command,
+    ) -> Result<Vec<Self::Event>, Self::Rejection>;
 
     /// The saga definition that a history runs under; none for ordinary aggregates.
     fn saga_def(_state: &Self::State) -> Option<SagaDef> {

@@ -36,12 +36,16 @@ pub mod header {
 }
 
 /// An event's sequence in the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Position(pub u64);
 
 /// How many events an aggregate has: 1, 2, 3, no gaps; 0 before the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Version(pub u64);
 
@@ -146,7 +150,12 @@ impl Metadata {
     }
 
     /// A reaction to a stored event: the conversation goes on, the event is the cause.
-    pub fn caused_by(cause: &Recorded, command_id: CommandId, actor: Actor, occurred_at: Timestamp) -> Self {
+    pub fn caused_by(
+        cause: &Recorded,
+        command_id: CommandId,
+        actor: Actor,
+        occurred_at: Timestamp,
+    ) -> Self {
         Self {
             correlation_id: cause.metadata.correlation_id,
             causation_id: Some(cause.event_id),
@@ -237,7 +246,11 @@ pub enum EnvelopeError {
 }
 
 /// Spells an envelope as headers, in the order people want to read them.
-pub fn to_headers(event: &NewEvent, version: Version, metadata: &Metadata) -> Vec<(&'static str, String)> {
+pub fn to_headers(
+    event: &NewEvent,
+    version: Version,
+    metadata: &Metadata,
+) -> Vec<(&'static str, String)> {
     let mut headers = vec![
         (header::EVENT_ID, event.event_id.to_string()),
         (header::EVENT_TYPE, event.event_type.to_owned()),
@@ -248,9 +261,13 @@ pub fn to_headers(event: &NewEvent, version: Version, metadata: &Metadata) -> Ve
         (header::CORRELATION_ID, metadata.correlation_id.to_string()),
         (header::ACTOR, metadata.actor.to_string()),
     ];
-    let mut optional = |name, value: Option<String>| headers.extend(value.map(|value| (name, value)));
+    let mut optional =
+        |name, value: Option<String>| headers.extend(value.map(|value| (name, value)));
     optional(header::COMMAND_HASH, metadata.command_hash.clone());
-    optional(header::CAUSATION_ID, metadata.causation_id.map(|id| id.to_string()));
+    optional(
+        header::CAUSATION_ID,
+        metadata.causation_id.map(|id| id.to_string()),
+    );
     optional(header::TRACEPARENT, metadata.traceparent.clone());
     if let Some(saga) = &event.saga {
         optional(header::SAGA_DEF, saga.def.clone());
@@ -313,7 +330,10 @@ fn optional<'a, T: FromStr>(
     name: &'static str,
 ) -> Result<Option<T>, EnvelopeError> {
     let parse = |text: &str| {
-        text.parse().map_err(|_| EnvelopeError::Unreadable { name, value: text.chars().take(80).collect() })
+        text.parse().map_err(|_| EnvelopeError::Unreadable {
+            name,
+            value: text.chars().take(80).collect(),
+        })
     };
     get(name).map(parse).transpose()
 }
@@ -341,12 +361,20 @@ mod tests {
             event_type: "fulfilment.started",
             schema_version: 1,
             payload: Bytes::from_static(b"x"),
-            saga: Some(SagaHeaders { step: Some("authorise".into()), attempt: Some(2), ..Default::default() }),
+            saga: Some(SagaHeaders {
+                step: Some("authorise".into()),
+                attempt: Some(2),
+                ..Default::default()
+            }),
         };
         let metadata = Metadata {
             command_hash: Some("ab".into()),
             causation_id: Some(Uuid::from_u128(5)),
-            ..Metadata::new(CommandId(Uuid::from_u128(2)), Actor::saga(), Timestamp::UNIX_EPOCH)
+            ..Metadata::new(
+                CommandId(Uuid::from_u128(2)),
+                Actor::saga(),
+                Timestamp::UNIX_EPOCH,
+            )
         };
         (event, metadata)
     }
@@ -357,7 +385,10 @@ mod tests {
         let recorded = read(&to_headers(&event, Version(3), &metadata)).unwrap();
         assert_eq!(recorded.metadata, metadata);
         assert_eq!(recorded.saga, event.saga);
-        assert_eq!((recorded.version, recorded.event_id), (Version(3), event.event_id));
+        assert_eq!(
+            (recorded.version, recorded.event_id),
+            (Version(3), event.event_id)
+        );
     }
 
     #[test]
@@ -365,8 +396,17 @@ mod tests {
         let (event, metadata) = sample();
         let mut headers = to_headers(&event, Version(3), &metadata);
         headers.retain(|(name, _)| *name != header::EVENT_ID);
-        assert_eq!(read(&headers), Err(EnvelopeError::Missing(header::EVENT_ID)));
+        assert_eq!(
+            read(&headers),
+            Err(EnvelopeError::Missing(header::EVENT_ID))
+        );
         headers.push((header::EVENT_ID, "nonsense".into()));
-        assert!(matches!(read(&headers), Err(EnvelopeError::Unreadable { name: header::EVENT_ID, .. })));
+        assert!(matches!(
+            read(&headers),
+            Err(EnvelopeError::Unreadable {
+                name: header::EVENT_ID,
+                ..
+            })
+        ));
     }
 }

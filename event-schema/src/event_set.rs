@@ -60,7 +60,10 @@ pub trait EventSet: Sized + Clone + std::fmt::Debug + Send + Sync + 'static {
 
     /// Newest version of this event's payload.
     fn schema_version(&self) -> u16 {
-        Self::TYPES.iter().find(|(name, _)| *name == self.event_type()).map_or(1, |(_, version)| *version)
+        Self::TYPES
+            .iter()
+            .find(|(name, _)| *name == self.event_type())
+            .map_or(1, |(_, version)| *version)
     }
 }
 
@@ -76,6 +79,7 @@ macro_rules! event_set {
     ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq)]
+        #[allow(clippy::large_enum_variant, reason = "events live briefly; a box would cost every reader more")]
         $vis enum $name {
             $($(#[$vdoc])* $variant($payload),)+
         }

@@ -262,7 +262,10 @@ event_set! {
 fn headers_of(event: &Event) -> SagaHeaders {
     let step = |step: Step| Some(step.as_str().to_owned());
     match event {
-        Event::Started(e) => SagaHeaders { def: Some(e.def.to_string()), ..SagaHeaders::default() },
+        Event::Started(e) => SagaHeaders {
+            def: Some(e.def.to_string()),
+            ..SagaHeaders::default()
+        },
         Event::Intended(e) => SagaHeaders {
             step: step(e.step),
             effect_id: Some(e.effect_id),
@@ -290,7 +293,12 @@ fn headers_of(event: &Event) -> SagaHeaders {
             effect_id: e.effect_id,
             ..SagaHeaders::default()
         },
-        Event::NeedsOperator(e) => SagaHeaders { step: step(e.step), ..SagaHeaders::default() },
-        Event::UnwindingBegan(_) | Event::Completed(_) | Event::Compensated(_) => SagaHeaders::default(),
+        Event::NeedsOperator(e) => SagaHeaders {
+            step: step(e.step),
+            ..SagaHeaders::default()
+        },
+        Event::UnwindingBegan(_) | Event::Completed(_) | Event::Compensated(_) => {
+            SagaHeaders::default()
+        }
     }
 }

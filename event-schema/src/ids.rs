@@ -82,7 +82,12 @@ pub fn derived(parts: &[&str]) -> Uuid {
 impl EffectId {
     /// The effect id of a saga's step: stable over restarts, new for each numbered opening of the step.
     pub fn of(order: OrderId, step: &str, opening: u32) -> Self {
-        Self(derived(&["effect", &order.to_string(), step, &opening.to_string()]))
+        Self(derived(&[
+            "effect",
+            &order.to_string(),
+            step,
+            &opening.to_string(),
+        ]))
     }
 }
 
@@ -93,8 +98,17 @@ mod tests {
     #[test]
     fn an_effect_keeps_its_id_over_restarts_and_differs_by_step_and_opening() {
         let order = OrderId(Uuid::from_u128(1));
-        assert_eq!(EffectId::of(order, "authorise", 1), EffectId::of(order, "authorise", 1));
-        assert_ne!(EffectId::of(order, "authorise", 1), EffectId::of(order, "authorise", 2));
-        assert_ne!(EffectId::of(order, "authorise", 1), EffectId::of(order, "capture", 1));
+        assert_eq!(
+            EffectId::of(order, "authorise", 1),
+            EffectId::of(order, "authorise", 1)
+        );
+        assert_ne!(
+            EffectId::of(order, "authorise", 1),
+            EffectId::of(order, "authorise", 2)
+        );
+        assert_ne!(
+            EffectId::of(order, "authorise", 1),
+            EffectId::of(order, "capture", 1)
+        );
     }
 }

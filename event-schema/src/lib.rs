@@ -5,7 +5,12 @@
 //! crates. The [`decider::Decider`] trait lives here too, because it is what gives events their meaning.
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests fail by panicking"
+    )
 )]
 
 pub mod codec;

@@ -39,7 +39,9 @@ impl Currency {
 
     /// How many minor digits amounts have: 2 for EUR, 0 for JPY.
     pub fn minor_digits(&self) -> u16 {
-        iso_currency::Currency::from_code(self.code()).and_then(|c| c.exponent()).unwrap_or(2)
+        iso_currency::Currency::from_code(self.code())
+            .and_then(|c| c.exponent())
+            .unwrap_or(2)
     }
 }
 
@@ -52,7 +54,10 @@ impl FromStr for Currency {
     type Err = UnknownCurrency;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match (<[u8; 3]>::try_from(text.as_bytes()), iso_currency::Currency::from_code(text)) {
+        match (
+            <[u8; 3]>::try_from(text.as_bytes()),
+            iso_currency::Currency::from_code(text),
+        ) {
             (Ok(code), Some(_)) => Ok(Self(code)),
             _ => Err(UnknownCurrency(text.chars().take(16).collect())),
         }
@@ -79,7 +84,9 @@ impl Serialize for Currency {
 
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -115,13 +122,19 @@ impl Money {
 
     /// So many times the amount.
     pub fn times(self, quantity: u32) -> Result<Self, MoneyError> {
-        let amount = self.amount.checked_mul(i64::from(quantity)).ok_or(MoneyError::Overflow)?;
+        let amount = self
+            .amount
+            .checked_mul(i64::from(quantity))
+            .ok_or(MoneyError::Overflow)?;
         Ok(Self { amount, ..self })
     }
 
     fn combine(self, other: Self, by: fn(i64, i64) -> Option<i64>) -> Result<Self, MoneyError> {
         if self.currency != other.currency {
-            return Err(MoneyError::CurrencyMismatch { left: self.currency, right: other.currency });
+            return Err(MoneyError::CurrencyMismatch {
+                left: self.currency,
+                right: other.currency,
+            });
         }
         let amount = by(self.amount, other.amount).ok_or(MoneyError::Overflow)?;
         Ok(Self { amount, ..self })
@@ -132,7 +145,11 @@ impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = usize::from(self.currency.minor_digits());
         let sign = if self.amount < 0 { "-" } else { "" };
-        let text = format!("{:0>width$}", self.amount.unsigned_abs(), width = digits + 1);
+        let text = format!(
+            "{:0>width$}",
+            self.amount.unsigned_abs(),
+            width = digits + 1
+        );
         let (major, minor) = text.split_at(text.len() - digits);
         let point = if digits == 0 { "" } else { "." };
         write!(f, "{sign}{major}{point}{minor} {}", self.currency)
@@ -150,21 +167,33 @@ mod tests {
         let mixed = Money::new(1, Currency::EUR).plus(Money::new(1, Currency::USD));
         assert_eq!(
             mixed,
-            Err(MoneyError::CurrencyMismatch { left: Currency::EUR, right: Currency::USD })
+            Err(MoneyError::CurrencyMismatch {
+                left: Currency::EUR,
+                right: Currency::USD
+            })
         );
     }
 
     #[test]
     fn a_sum_that_does_not_fit_is_an_error_and_never_wraps() {
-        assert_eq!(Money::new(i64::MAX, Currency::EUR).plus(Money::new(1, Currency::EUR)), Err(MoneyError::Overflow));
-        assert_eq!(Money::new(i64::MAX / 2, Currency::EUR).times(3), Err(MoneyError::Overflow));
+        assert_eq!(
+            Money::new(i64::MAX, Currency::EUR).plus(Money::new(1, Currency::EUR)),
+            Err(MoneyError::Overflow)
+        );
+        assert_eq!(
+            Money::new(i64::MAX / 2, Currency::EUR).times(3),
+            Err(MoneyError::Overflow)
+        );
     }
 
     #[test]
     fn amounts_read_as_people_write_them() {
         assert_eq!(Money::new(1999, Currency::EUR).to_string(), "19.99 EUR");
         assert_eq!(Money::new(-5, Currency::EUR).to_string(), "-0.05 EUR");
-        assert_eq!(Money::new(1999, "JPY".parse().unwrap()).to_string(), "1999 JPY");
+        assert_eq!(
+            Money::new(1999, "JPY".parse().unwrap()).to_string(),
+            "1999 JPY"
+        );
     }
 
     #[test]

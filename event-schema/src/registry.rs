@@ -1,7 +1,10 @@
 //! Every event type this build knows, over all aggregates.
 
 use crate::event_set::{DecodeError, EventSet};
-use crate::{customer, fulfilment, inventory, offer, order, partner, payment, product, record, stray_callback};
+use crate::{
+    customer, fulfilment, inventory, offer, order, partner, payment, product, record,
+    stray_callback,
+};
 
 /// One aggregate's events: names with newest versions, and a decoder that only checks.
 pub struct Registered {
@@ -14,10 +17,18 @@ pub struct Registered {
 }
 
 const fn registered<E: EventSet>() -> Registered {
-    Registered { aggregate: E::AGGREGATE, types: E::TYPES, check: check::<E> }
+    Registered {
+        aggregate: E::AGGREGATE,
+        types: E::TYPES,
+        check: check::<E>,
+    }
 }
 
-fn check<E: EventSet>(event_type: &str, version: u16, payload: &[u8]) -> Result<String, DecodeError> {
+fn check<E: EventSet>(
+    event_type: &str,
+    version: u16,
+    payload: &[u8],
+) -> Result<String, DecodeError> {
     E::decode(event_type, version, payload).map(|event| format!("{event:#?}"))
 }
 

@@ -81,7 +81,13 @@ pub struct Sealed<T> {
 
 impl<T: Serialize + DeserializeOwned> Sealed<T> {
     /// Seals a value for a person.
-    pub fn seal(key: &PersonalKey, person: Uuid, origin: Uuid, field: &str, value: &T) -> Result<Self, SealError> {
+    pub fn seal(
+        key: &PersonalKey,
+        person: Uuid,
+        origin: Uuid,
+        field: &str,
+        value: &T,
+    ) -> Result<Self, SealError> {
         let mut bytes = codec::encode(value)?;
         let nonce = key
             .cipher()?
@@ -101,7 +107,9 @@ impl<T: Serialize + DeserializeOwned> Sealed<T> {
     /// Opens the value; without a key (destroyed on the person's wish) there is nothing to show: `None`.
     pub fn open(&self, key: Option<&PersonalKey>) -> Result<Option<T>, SealError> {
         let Some(key) = key else { return Ok(None) };
-        let mut bytes = URL_SAFE_NO_PAD.decode(&self.sealed).map_err(|_| SealError::Broken)?;
+        let mut bytes = URL_SAFE_NO_PAD
+            .decode(&self.sealed)
+            .map_err(|_| SealError::Broken)?;
         if bytes.len() < 12 {
             return Err(SealError::Broken);
         }
@@ -109,7 +117,11 @@ impl<T: Serialize + DeserializeOwned> Sealed<T> {
         let nonce = Nonce::try_assume_unique_for_key(&bytes).map_err(|_| SealError::Broken)?;
         let plain = key
             .cipher()?
-            .open_in_place(nonce, Aad::from(aad(self.origin, &self.field)), &mut ciphertext)
+            .open_in_place(
+                nonce,
+                Aad::from(aad(self.origin, &self.field)),
+                &mut ciphertext,
+            )
             .map_err(|_| SealError::Broken)?;
         Ok(Some(codec::decode(plain)?))
     }
@@ -134,7 +146,8 @@ impl<T> Clone for Sealed<T> {
 
 impl<T> PartialEq for Sealed<T> {
     fn eq(&self, other: &Self) -> bool {
-        (self.person, self.origin, &self.field, &self.sealed) == (other.person, other.origin, &other.field, &other.sealed)
+        (self.person, self.origin, &self.field, &self.sealed)
+            == (other.person, other.origin, &other.field, &other.sealed)
     }
 }
 
@@ -151,7 +164,14 @@ mod tests {
     use super::*;
 
     fn sealed(key: &PersonalKey) -> Sealed<String> {
-        Sealed::seal(key, Uuid::from_u128(1), Uuid::from_u128(2), "phone", &"+49 30 1".to_owned()).unwrap()
+        Sealed::seal(
+            key,
+            Uuid::from_u128(1),
+            Uuid::from_u128(2),
+            "phone",
+            &"+49 30 1".to_owned(),
+        )
+        .unwrap()
     }
 
     #[test]

@@ -46,8 +46,16 @@ impl Subject {
     /// The aggregate's name and id, when this is an aggregate's history.
     pub fn aggregate(&self) -> Option<(&str, Uuid)> {
         let mut tokens = self.0.split('.');
-        match (tokens.next(), tokens.next(), tokens.next(), tokens.next(), tokens.next()) {
-            (Some("evt"), Some(name), Some(_), Some(id), None) => Some((name, Uuid::parse_str(id).ok()?)),
+        match (
+            tokens.next(),
+            tokens.next(),
+            tokens.next(),
+            tokens.next(),
+            tokens.next(),
+        ) {
+            (Some("evt"), Some(name), Some(_), Some(id), None) => {
+                Some((name, Uuid::parse_str(id).ok()?))
+            }
             _ => None,
         }
     }
@@ -69,10 +77,14 @@ impl FromStr for Subject {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let tokens: Vec<&str> = text.split('.').collect();
         let plain = |t: &&str| {
-            !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+            !t.is_empty()
+                && t.bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
         };
         let known = match tokens.as_slice() {
-            ["evt", _, bucket_token, id] => Uuid::parse_str(id).is_ok_and(|id| bucket(id) == *bucket_token),
+            ["evt", _, bucket_token, id] => {
+                Uuid::parse_str(id).is_ok_and(|id| bucket(id) == *bucket_token)
+            }
             ["uniq", _, _] => true,
             ["done", id] => Uuid::parse_str(id).is_ok(),
             _ => false,
@@ -119,7 +131,10 @@ mod tests {
     fn an_aggregates_subject_names_its_bucket_and_reads_back() {
         let id = Uuid::parse_str("01890a5d-ac96-774b-bcce-b302099a80f3").unwrap();
         let subject = Subject::history("order", id);
-        assert_eq!(subject.as_str(), "evt.order.f3.01890a5d-ac96-774b-bcce-b302099a80f3");
+        assert_eq!(
+            subject.as_str(),
+            "evt.order.f3.01890a5d-ac96-774b-bcce-b302099a80f3"
+        );
         assert_eq!(subject.aggregate(), Some(("order", id)));
         assert_eq!(subject.as_str().parse::<Subject>().unwrap(), subject);
         assert_eq!(share(id), 0xf);

@@ -8,7 +8,10 @@ use crate::decider::Decider;
 /// The past of an aggregate; start of every decision test.
 pub fn given<D: Decider>(events: impl IntoIterator<Item = D::Event>) -> Given<D> {
     let events: Vec<_> = events.into_iter().collect();
-    Given { state: D::fold(&events), decider: PhantomData }
+    Given {
+        state: D::fold(&events),
+        decider: PhantomData,
+    }
 }
 
 /// A past that waits for a command.
@@ -20,7 +23,10 @@ pub struct Given<D: Decider> {
 impl<D: Decider> Given<D> {
     /// The command that is tried.
     pub fn when(self, command: impl Into<D::Command>) -> When<D> {
-        When { result: D::decide(&self.state, command.into()), state: self.state }
+        When {
+            result: D::decide(&self.state, command.into()),
+            state: self.state,
+        }
     }
 
     /// The state itself, for what no command shows.
@@ -35,7 +41,10 @@ pub struct When<D: Decider> {
     state: D::State,
 }
 
-#[expect(clippy::panic, reason = "a harness reports by panicking at the test's line")]
+#[expect(
+    clippy::panic,
+    reason = "a harness reports by panicking at the test's line"
+)]
 impl<D: Decider> When<D> {
     /// It happens: exactly these events.
     #[track_caller]

@@ -30,13 +30,18 @@ pub fn to_newest(
     if stored == newest {
         return Ok(None);
     }
-    let unknown = |version| DecodeError::UnknownVersion { event_type: event_type.to_owned(), version };
+    let unknown = |version| DecodeError::UnknownVersion {
+        event_type: event_type.to_owned(),
+        version,
+    };
     if stored > newest || stored == 0 {
         return Err(unknown(stored));
     }
     let mut value = codec::decode_any(payload)?;
     for version in stored..newest {
-        let step = upcasts.iter().find(|u| u.event_type == event_type && u.from == version);
+        let step = upcasts
+            .iter()
+            .find(|u| u.event_type == event_type && u.from == version);
         let change = step.ok_or_else(|| unknown(version))?.change;
         value = change(value).map_err(|why| DecodeError::Upcast {
             event_type: event_type.to_owned(),
@@ -72,7 +77,9 @@ mod tests {
     }
 
     fn field(value: &Value, name: &str) -> Result<String, String> {
-        value.as_map().and_then(|m| m.iter().find(|(k, _)| k.as_str() == Some(name)))
+        value
+            .as_map()
+            .and_then(|m| m.iter().find(|(k, _)| k.as_str() == Some(name)))
             .and_then(|(_, v)| v.as_str().map(str::to_owned))
             .ok_or_else(|| format!("no field {name}"))
     }
@@ -83,7 +90,9 @@ mod tests {
     }
 
     fn add_loud(v: Value) -> Result<Value, String> {
-        let Value::Map(mut map) = v else { return Err("not a map".into()) };
+        let Value::Map(mut map) = v else {
+            return Err("not a map".into());
+        };
         map.push(("loud".into(), false.into()));
         Ok(Value::Map(map))
     }
@@ -96,15 +105,28 @@ mod tests {
 
     #[test]
     fn a_payload_two_versions_old_reads_as_the_newest() {
-        let bytes = codec::encode(&V1 { first: "Ada", last: "Byron" }).unwrap();
+        let bytes = codec::encode(&V1 {
+            first: "Ada",
+            last: "Byron",
+        })
+        .unwrap();
         let event = Event::decode("sample.renamed", 1, &bytes).unwrap();
-        assert_eq!(event, Event::Renamed(Renamed { full_name: "Ada Byron".into(), loud: false }));
+        assert_eq!(
+            event,
+            Event::Renamed(Renamed {
+                full_name: "Ada Byron".into(),
+                loud: false
+            })
+        );
     }
 
     #[test]
     fn a_version_from_the_future_is_unknown_and_never_guessed() {
         let error = Event::decode("sample.renamed", 4, &[0x80]).unwrap_err();
-        assert!(matches!(error, DecodeError::UnknownVersion { version: 4, .. }), "{error}");
+        assert!(
+            matches!(error, DecodeError::UnknownVersion { version: 4, .. }),
+            "{error}"
+        );
         let error = Event::decode("sample.flown", 1, &[0x80]).unwrap_err();
         assert!(matches!(error, DecodeError::UnknownType(_)), "{error}");
     }
@@ -112,6 +134,9 @@ mod tests {
     #[test]
     fn an_old_payload_that_lacks_what_the_upcaster_needs_says_so() {
         let error = Event::decode("sample.renamed", 1, &[0x80]).unwrap_err();
-        assert!(matches!(error, DecodeError::Upcast { from: 1, .. }), "{error}");
+        assert!(
+            matches!(error, DecodeError::Upcast { from: 1, .. }),
+            "{error}"
+        );
     }
 }
