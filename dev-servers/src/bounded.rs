@@ -3,12 +3,15 @@
 use std::{
     io::{self, Read, Write},
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 /// More than this of a program's output is thrown away (from the front).
 const KEPT_OUTPUT_BYTES: usize = 64 * 1024;
+/// How long output may still trickle in after the program has ended.
+const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(5);
 
 /// How a program ended.
@@ -92,28 +95,43 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut kept = Vec::new();
+/// Output being read on a thread of its own.
+struct Collected {
+    kept: Arc<Mutex<Vec<u8>>>,
+    thread: thread::JoinHandle<()>,
+}
+
+fn collect(mut from: impl Read + Send + 'static) -> Collected {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&kept);
+    let thread = thread::spawn(move || {
         let mut chunk = [0; 8 * 1024];
         while let Ok(read) = from.read(&mut chunk) {
             if read == 0 {
                 break;
             }
+            let mut kept = shared.lock().unwrap_or_else(PoisonError::into_inner);
             kept.extend_from_slice(&chunk[..read]);
             if kept.len() > KEPT_OUTPUT_BYTES {
-                kept.drain(..kept.len() - KEPT_OUTPUT_BYTES);
+                let surplus = kept.len() - KEPT_OUTPUT_BYTES;
+                kept.drain(..surplus);
             }
         }
-        kept
-    })
+    });
+    Collected { kept, thread }
 }
 
-fn joined(thread: thread::JoinHandle<Vec<u8>>) -> String {
-    thread
-        .join()
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default()
+fn joined(collected: Collected) -> String {
+    // A package manager may leave a daemon behind that holds the pipe open for ever: what is here by then is enough.
+    let deadline = Instant::now() + OUTPUT_GRACE;
+    while !collected.thread.is_finished() && Instant::now() < deadline {
+        thread::sleep(POLL);
+    }
+    let kept = collected
+        .kept
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    String::from_utf8_lossy(&kept).into_owned()
 }
 
 #[cfg(test)]
@@ -135,7 +153,11 @@ mod tests {
         )
         .unwrap();
         assert!(!output.success);
-        assert!(output.reason().starts_with("ERROR: no such package"), "{}", output.reason());
+        assert!(
+            output.reason().starts_with("ERROR: no such package"),
+            "{}",
+            output.reason()
+        );
         assert!(output.reason().contains('3'));
     }
 

@@ -2,8 +2,6 @@
 
 use std::{fmt, io, path::PathBuf, process::ExitStatus};
 
-use crate::version::Version;
-
 /// One source that did not deliver a server, and why, in one line.
 #[derive(Debug, Clone)]
 pub struct SourceFailure {
@@ -88,7 +86,9 @@ pub enum StartError {
         holder: String,
     },
     /// A server of an earlier run still holds the data folder and could not be stopped.
-    #[error("{software} of an earlier run (process {pid}) still holds the data folder and could not be stopped")]
+    #[error(
+        "{software} of an earlier run (process {pid}) still holds the data folder and could not be stopped"
+    )]
     Leftover {
         /// Which server.
         software: &'static str,
@@ -173,14 +173,6 @@ pub enum StartError {
         path: PathBuf,
         /// What was tried.
         reason: String,
-    },
-    /// The running server is older than the minimum.
-    #[error("nats-server {found} is too old: {minimum} or newer is needed")]
-    TooOld {
-        /// What runs.
-        found: Version,
-        /// What is needed.
-        minimum: Version,
     },
 }
 

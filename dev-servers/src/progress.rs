@@ -140,7 +140,11 @@ impl fmt::Display for Notice {
                 "stopping {software} (process {pid}), left over from a run that was killed"
             ),
             Self::Initialising { software, data } => {
-                write!(f, "preparing a new {software} data folder {}", data.display())
+                write!(
+                    f,
+                    "preparing a new {software} data folder {}",
+                    data.display()
+                )
             }
             Self::Started {
                 software,
