@@ -1,1 +1,32 @@
-//! The only code that appends to or loads from JetStream.
+//! The only code that appends to the log or loads from it.
+//!
+//! [`EventStore`] is what a log can do; [`JetStreamStore`] does it on a real broker, [`InMemoryStore`] is its twin
+//! for tests, and both are held to one conformance suite. [`Executor`] is the write path: load, decide, append as
+//! one group, and again on a conflict.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests fail by panicking"
+    )
+)]
+
+pub mod execute;
+pub mod in_memory;
+pub mod records;
+pub mod store;
+mod subscription;
+
+pub use execute::{
+    Claim, ExecuteError, Executed, Executor, Halt, Loaded, Once, Refusal, Release, Stop,
+    StoredSnapshot, Work,
+};
+pub use in_memory::InMemoryStore;
+pub use records::{Done, Uniq};
+pub use store::{
+    AppendError, Appended, EventStore, Freshness, Group, History, LoadError, LogEnd, LogIdentity,
+    Part, Waiting,
+};
+pub use subscription::{SubscribeError, Subscription};
