@@ -479,7 +479,10 @@ mod tests {
     #[test]
     fn a_401_challenges_and_a_403_names_the_missing_scope() {
         let response = Problem::unauthenticated("no token").into_response();
-        assert_eq!(response.headers()[WWW_AUTHENTICATE], r#"Bearer realm="waybill""#);
+        assert_eq!(
+            response.headers()[WWW_AUTHENTICATE],
+            r#"Bearer realm="waybill""#
+        );
         let response = Problem::forbidden("no").into_response();
         assert!(
             response.headers()[WWW_AUTHENTICATE]

@@ -163,7 +163,10 @@ mod tests {
     #[test]
     fn no_value_without_a_noted_error_is_still_refused() {
         assert_eq!(
-            Validation::new().finish_with(None::<u8>).unwrap_err().status(),
+            Validation::new()
+                .finish_with(None::<u8>)
+                .unwrap_err()
+                .status(),
             StatusCode::UNPROCESSABLE_ENTITY
         );
     }
@@ -176,6 +179,13 @@ mod tests {
         }
         let problem = validation.finish().unwrap_err();
         assert_eq!(problem.body().errors.len(), MAX_REPORTED_ERRORS);
-        assert!(problem.body().detail.as_deref().unwrap().contains("150 more"));
+        assert!(
+            problem
+                .body()
+                .detail
+                .as_deref()
+                .unwrap()
+                .contains("150 more")
+        );
     }
 }

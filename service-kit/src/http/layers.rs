@@ -1,0 +1,238 @@
+//! What every request passes on its way in and out, outermost first: see `server.rs` for the order.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, HttpBody, to_bytes};
+use axum::extract::{ConnectInfo, MatchedPath, OriginalUri, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use ipnet::IpNet;
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+
+use super::client_address::{client_address, limit_key};
+use super::rate_limit::{Key, Limiter};
+use super::request_id;
+use crate::auth::{Authentication, Role};
+use crate::problem::Problem;
+use crate::signing::{AuthError, Tokens};
+
+/// A plain-text refusal of a library is a sentence; more than this is not one.
+const MAX_PLAIN_REFUSAL_BYTES: usize = 4 * 1024;
+/// Label of metrics for addresses that no route matches; the addresses themselves would be endless.
+const NO_ROUTE: &str = "(none)";
+
+/// What the layers share.
+pub(super) struct Gate {
+    pub(super) tokens: Option<Arc<Tokens>>,
+    pub(super) trusted_hops: usize,
+    pub(super) admin_nets: Option<Vec<IpNet>>,
+    pub(super) limiter: Option<Limiter>,
+    pub(super) in_flight: Semaphore,
+    pub(super) time_limit: Duration,
+}
+
+/// The address of the client behind a request, as far as we can know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+/// One log line and one measurement per request, inside a span with its id and route.
+pub(super) async fn observe(request: Request, next: Next) -> Response {
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| NO_ROUTE.to_owned(), |path| path.as_str().to_owned());
+    let method = request.method().clone();
+    let id = request_id::current().unwrap_or_default();
+    let span = tracing::info_span!("request", http.method = %method, http.route = %route, request.id = %id);
+    async move {
+        let started = Instant::now();
+        let response = next.run(request).await;
+        let elapsed = started.elapsed();
+        let status = response.status().as_u16();
+        let labels = [
+            ("method", method.to_string()),
+            ("route", route.clone()),
+            ("status", status.to_string()),
+        ];
+        metrics::counter!("waybill_http_requests_total", &labels).increment(1);
+        metrics::histogram!("waybill_http_request_seconds", "method" => method.to_string(), "route" => route.clone())
+            .record(elapsed.as_secs_f64());
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        match route.as_str() {
+            // Probes come every few seconds for ever.
+            "/livez" | "/readyz" | "/metrics" => {
+                tracing::debug!(http.status = status, elapsed_ms, "answered");
+            }
+            _ => tracing::info!(http.status = status, elapsed_ms, "answered"),
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// A panic becomes a 500 that says nothing of it; the panic hook has logged it.
+pub(super) async fn catch_panic(request: Request, next: Next) -> Response {
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            metrics::counter!("waybill_http_panics_total").increment(1);
+            tracing::error!("answering 500 after a panic");
+            Problem::internal().into_response()
+        }
+    }
+}
+
+/// Refusals that a library wrote as plain text (or with no body at all) become problems, and answers get the headers
+/// that all of them have.
+pub(super) async fn speak_problem(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let method = request.method().clone();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    if (status.is_client_error() || status.is_server_error()) && !has_body_of_its_own(&response) {
+        let allow = response.headers().get(ALLOW).cloned();
+        let said = plain_text(response).await;
+        let problem = match status {
+            StatusCode::METHOD_NOT_ALLOWED => {
+                Problem::method_not_allowed(format!("{method} is not possible at {path}"))
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(status, "body_too_large").detail(said),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                Problem::new(status, "unsupported_media_type").detail(said)
+            }
+            StatusCode::NOT_FOUND => Problem::not_found(format!("there is nothing at {path}")),
+            StatusCode::UNPROCESSABLE_ENTITY => Problem::new(status, "invalid").detail(said),
+            StatusCode::SERVICE_UNAVAILABLE => Problem::busy("try again in a moment"),
+            _ if status.is_server_error() => {
+                tracing::error!(%status, said, "a library answered with an error");
+                Problem::internal()
+            }
+            _ => Problem::new(status, "unreadable_request").detail(said),
+        };
+        response = problem.into_response();
+        if let Some(allow) = allow {
+            response.headers_mut().insert(ALLOW, allow);
+        }
+    }
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Answers differ by caller; whoever wants one cached says so.
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Finds out who is asking, once per request.
+pub(super) async fn authenticate(
+    State(gate): State<Arc<Gate>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        // Only a request that did not come over a socket (a test) has no peer.
+        .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |info| info.0.ip());
+    let address = client_address(peer, request.headers(), gate.trusted_hops);
+    let mut authentication = match &gate.tokens {
+        Some(tokens) => who(tokens, request.headers()),
+        None => Authentication::Anonymous,
+    };
+    if let (Authentication::Known(caller), Some(nets)) = (&authentication, &gate.admin_nets)
+        && caller.is(Role::Admin)
+        && !nets.iter().any(|net| net.contains(&address))
+    {
+        tracing::warn!(caller.id = %caller.subject, client.address = %address, "admin refused from this network");
+        authentication = Authentication::Refused(AuthError::NetworkNotAllowed);
+    }
+    request.extensions_mut().insert(ClientAddress(address));
+    request.extensions_mut().insert(authentication);
+    next.run(request).await
+}
+
+fn who(tokens: &Tokens, headers: &HeaderMap) -> Authentication {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return match headers.contains_key(AUTHORIZATION) {
+            true => Authentication::Refused(AuthError::NotBearer),
+            false => Authentication::Anonymous,
+        };
+    };
+    let token = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    match token.map(|token| tokens.verify(token)) {
+        Some(Ok(caller)) => Authentication::Known(caller),
+        Some(Err(error)) => Authentication::Refused(error),
+        None => Authentication::Refused(AuthError::NotBearer),
+    }
+}
+
+/// Lets a caller ask no more than his share, and the server do no more at once than it can.
+pub(super) async fn limit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    if let Some(limiter) = &gate.limiter {
+        let key = match request.extensions().get::<Authentication>() {
+            Some(Authentication::Known(caller)) => Key::Subject(caller.subject),
+            _ => {
+                let address = request
+                    .extensions()
+                    .get::<ClientAddress>()
+                    .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.0);
+                Key::Address(limit_key(address))
+            }
+        };
+        if let Err(wait) = limiter.check(key) {
+            metrics::counter!("waybill_http_rate_limited_total").increment(1);
+            return Problem::too_many_requests(
+                "you ask more often than this shop answers one caller",
+                wait,
+            )
+            .into_response();
+        }
+    }
+    let Ok(_permit) = gate.in_flight.try_acquire() else {
+        metrics::counter!("waybill_http_shed_total").increment(1);
+        return Problem::busy("too many requests are being answered at this moment")
+            .into_response();
+    };
+    match tokio::time::timeout(gate.time_limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::timed_out(gate.time_limit).into_response(),
+    }
+}
+
+/// The answer to an address that no route has.
+pub(super) async fn no_route(OriginalUri(uri): OriginalUri) -> Problem {
+    Problem::not_found(format!("there is nothing at {}", uri.path()))
+}
+
+/// Whether an error answer already has a form: JSON of ours or of another API, gRPC, a page.
+fn has_body_of_its_own(response: &Response) -> bool {
+    match response.headers().get(CONTENT_TYPE) {
+        Some(kind) => !kind.as_bytes().starts_with(b"text/plain"),
+        None => false,
+    }
+}
+
+async fn plain_text(response: Response) -> String {
+    let body: Body = response.into_body();
+    if body.is_end_stream() {
+        return "the request cannot be accepted".to_owned();
+    }
+    let bytes = to_bytes(body, MAX_PLAIN_REFUSAL_BYTES)
+        .await
+        .unwrap_or_default();
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}

@@ -1,0 +1,189 @@
+//! The connection to Postgres: a small pool with limits on everything, and transactions that survive cancellation.
+
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection, Executor, Postgres, Transaction};
+use thiserror::Error;
+
+/// How long a start waits for the server.
+pub const STARTUP_WAIT: Duration = Duration::from_secs(60);
+const STARTUP_RETRY_PERIOD: Duration = Duration::from_millis(500);
+/// How often the log says that we are still waiting.
+const STARTUP_REPORT_PERIOD: Duration = Duration::from_secs(5);
+/// One attempt to connect; a server behind a dropped network would else hold it for minutes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
+/// A single statement never runs longer, unless its transaction says so itself (`set local statement_timeout`).
+const STATEMENT_TIMEOUT_MILLIS: &str = "30000";
+/// A transaction that its owner forgot is ended by the server.
+const IDLE_IN_TRANSACTION_TIMEOUT_MILLIS: &str = "60000";
+
+/// Why there is no connection to Postgres.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The address is not one.
+    #[error("the database address cannot be read")]
+    Address(#[source] sqlx::Error),
+    /// The server answered, and refused us for good.
+    #[error("Postgres at {server} refuses the connection: {source}")]
+    Refused {
+        /// Host, port and database.
+        server: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The server did not come within the time a start waits.
+    #[error("Postgres at {server} could not be reached within {} s: {source}", STARTUP_WAIT.as_secs())]
+    NotReached {
+        /// Host, port and database.
+        server: String,
+        /// Why the last attempt failed.
+        source: sqlx::Error,
+    },
+}
+
+/// Connects to Postgres, waiting up to a minute for a server that is still starting.
+///
+/// # Errors
+/// When the server refuses us (password, unknown database) or does not come in time.
+pub async fn connect(
+    url: &SecretString,
+    application: &str,
+    max_connections: u32,
+) -> Result<PgPool, ConnectError> {
+    let options = PgConnectOptions::from_str(url.expose_secret())
+        .map_err(ConnectError::Address)?
+        .application_name(application)
+        .options([
+            ("statement_timeout", STATEMENT_TIMEOUT_MILLIS),
+            (
+                "idle_in_transaction_session_timeout",
+                IDLE_IN_TRANSACTION_TIMEOUT_MILLIS,
+            ),
+            // The rollback after each use (below) is answered with a warning when there was nothing to roll back.
+            ("client_min_messages", "error"),
+        ]);
+    let server = format!(
+        "{}:{}/{}",
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap_or_default()
+    );
+    wait_for_server(&options, &server).await?;
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .max_lifetime(MAX_LIFETIME)
+        // A connection goes back with no transaction open, whatever its last user did: a future dropped in the middle
+        // of `begin` leaves one that the driver does not know of, and the next user's work would land in it.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.execute("rollback").await?;
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options))
+}
+
+/// Opens a transaction. Dropping the returned future at any moment leaves no transaction behind, which the driver's own
+/// `begin` does not promise.
+///
+/// # Errors
+/// As the driver's `begin`.
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    // In a task of its own the opening always runs to its end; when nobody waits for it any more, the transaction is
+    // dropped there, and dropping rolls back.
+    match tokio::spawn(async move { pool.begin().await }).await {
+        Ok(opened) => opened,
+        Err(_) => Err(sqlx::Error::WorkerCrashed),
+    }
+}
+
+/// Whether the error says that the database is away or overloaded, rather than that the statement is wrong.
+/// Such errors become 503 `database_unavailable`.
+#[must_use]
+pub fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            // Connection exceptions, too few resources, an operator's intervention (shutdown, starting up), and a
+            // server that has become read-only in a fail-over.
+            ["08", "53", "57P", "58"]
+                .iter()
+                .any(|class| code.starts_with(class))
+                || code == "25006"
+        }),
+        _ => false,
+    }
+}
+
+async fn wait_for_server(options: &PgConnectOptions, server: &str) -> Result<(), ConnectError> {
+    let started = Instant::now();
+    let mut reported = Duration::ZERO;
+    loop {
+        let attempt =
+            tokio::time::timeout(CONNECT_TIMEOUT, sqlx::PgConnection::connect_with(options));
+        let error = match attempt.await {
+            Ok(Ok(connection)) => {
+                // It answered; how this probe's connection ends does not matter.
+                let _: Result<(), sqlx::Error> = connection.close().await;
+                return Ok(());
+            }
+            Ok(Err(error)) if is_unavailable(&error) => error,
+            Ok(Err(source)) => {
+                return Err(ConnectError::Refused {
+                    server: server.to_owned(),
+                    source,
+                });
+            }
+            Err(_) => sqlx::Error::PoolTimedOut,
+        };
+        let waited = started.elapsed();
+        if waited >= STARTUP_WAIT {
+            return Err(ConnectError::NotReached {
+                server: server.to_owned(),
+                source: error,
+            });
+        }
+        if waited - reported >= STARTUP_REPORT_PERIOD || reported.is_zero() {
+            reported = waited.max(Duration::from_nanos(1));
+            tracing::info!(server, error = %error, waited_s = waited.as_secs(), "waiting for Postgres");
+        }
+        tokio::time::sleep(STARTUP_RETRY_PERIOD).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_away_is_told_apart_from_a_wrong_statement() {
+        assert!(is_unavailable(&sqlx::Error::PoolTimedOut));
+        assert!(is_unavailable(&sqlx::Error::Io(
+            std::io::ErrorKind::ConnectionRefused.into()
+        )));
+        assert!(!is_unavailable(&sqlx::Error::RowNotFound));
+        assert!(!is_unavailable(&sqlx::Error::ColumnNotFound(
+            "x".to_owned()
+        )));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_none_is_an_error_at_once() {
+        let error = connect(&SecretString::from("not a url"), "test", 1)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ConnectError::Address(_)), "{error}");
+    }
+}

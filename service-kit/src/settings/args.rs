@@ -1,0 +1,807 @@
+//! The settings as people write them: options and WAYBILL_* variables, turned into `Settings` all at once.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use secrecy::SecretString;
+use sqlx::postgres::PgConnectOptions;
+use tracing_subscriber::EnvFilter;
+
+use super::values::{
+    default_instance, parse_duration, parse_http_url, parse_instance, parse_nets, parse_switch,
+    read_secret_file,
+};
+use super::{FirstAdmin, InvalidSetting, InvalidSettings, LogFormat, PaymentSettings, Settings};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+/// JetStream's own limit.
+const MAX_STREAM_REPLICAS: usize = 5;
+/// More proxies in a row than this is a mistake in the setting.
+const MAX_TRUSTED_HOPS: usize = 16;
+
+/// All settings as options and environment variables. They are plain text here, because the command-line parser would
+/// stop at the first bad value; [`SettingsArgs::resolve`] reads them and names every bad one.
+#[derive(Clone, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct SettingsArgs {
+    /// Where HTTP is served [default: 127.0.0.1:8080].
+    #[arg(long, env = "WAYBILL_HTTP_ADDR", value_name = "IP:PORT", global = true)]
+    pub http_addr: Option<String>,
+    /// Where gRPC is served [default: the same as HTTP].
+    #[arg(long, env = "WAYBILL_GRPC_ADDR", value_name = "IP:PORT", global = true)]
+    pub grpc_addr: Option<String>,
+    /// The NATS servers, separated by commas [default: `up` starts one].
+    #[arg(
+        long,
+        env = "WAYBILL_NATS_URL",
+        value_name = "URL,…",
+        global = true,
+        hide_env_values = true
+    )]
+    pub nats_url: Option<String>,
+    /// A file that holds WAYBILL_NATS_URL.
+    #[arg(
+        long,
+        env = "WAYBILL_NATS_URL_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    pub nats_url_file: Option<PathBuf>,
+    /// The Postgres database [default: `up` starts one].
+    #[arg(
+        long,
+        env = "WAYBILL_DATABASE_URL",
+        value_name = "URL",
+        global = true,
+        hide_env_values = true
+    )]
+    pub database_url: Option<String>,
+    /// A file that holds WAYBILL_DATABASE_URL.
+    #[arg(
+        long,
+        env = "WAYBILL_DATABASE_URL_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    pub database_url_file: Option<PathBuf>,
+    /// Where the servers that `up` starts keep their data [default: .waybill].
+    #[arg(long, env = "WAYBILL_DATA_DIR", value_name = "FOLDER", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// The installation's signing key, made when there is none [default: signing.key in the data folder].
+    #[arg(
+        long,
+        env = "WAYBILL_SIGNING_KEY_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    pub signing_key_file: Option<PathBuf>,
+    /// Replicas of streams and buckets [default: 1].
+    #[arg(
+        long,
+        env = "WAYBILL_STREAM_REPLICAS",
+        value_name = "1|3|5",
+        global = true
+    )]
+    pub stream_replicas: Option<String>,
+    /// This replica's name in logs and ownership [default: host-pid].
+    #[arg(long, env = "WAYBILL_INSTANCE", value_name = "NAME", global = true)]
+    pub instance: Option<String>,
+    /// E-mail address of the first admin.
+    #[arg(long, env = "WAYBILL_ADMIN_EMAIL", value_name = "EMAIL", global = true)]
+    pub admin_email: Option<String>,
+    /// Password of the first admin.
+    #[arg(
+        long,
+        env = "WAYBILL_ADMIN_PASSWORD",
+        value_name = "PASSWORD",
+        global = true,
+        hide_env_values = true
+    )]
+    pub admin_password: Option<String>,
+    /// A file that holds WAYBILL_ADMIN_PASSWORD.
+    #[arg(
+        long,
+        env = "WAYBILL_ADMIN_PASSWORD_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    pub admin_password_file: Option<PathBuf>,
+    /// The address under which the world reaches us [default: http://<http-addr>].
+    #[arg(long, env = "WAYBILL_PUBLIC_URL", value_name = "URL", global = true)]
+    pub public_url: Option<String>,
+    /// How many proxies in front of us add to X-Forwarded-For [default: 0].
+    #[arg(long, env = "WAYBILL_TRUSTED_HOPS", value_name = "N", global = true)]
+    pub trusted_hops: Option<String>,
+    /// Networks from which admins may act, separated by commas [default: all].
+    #[arg(
+        long,
+        env = "WAYBILL_ADMIN_NETS",
+        value_name = "CIDR,…|all",
+        global = true
+    )]
+    pub admin_nets: Option<String>,
+    /// Whether callers are limited in how much they ask [default: on].
+    #[arg(long, env = "WAYBILL_RATE_LIMIT", value_name = "on|off", global = true)]
+    pub rate_limit: Option<String>,
+    /// Base address of a Stripe-compatible API [default: the sandbox].
+    #[arg(long, env = "WAYBILL_PAYMENT_URL", value_name = "URL", global = true)]
+    pub payment_url: Option<String>,
+    /// Secret key of the payment provider.
+    #[arg(
+        long,
+        env = "WAYBILL_PAYMENT_KEY",
+        value_name = "KEY",
+        global = true,
+        hide_env_values = true
+    )]
+    pub payment_key: Option<String>,
+    /// A file that holds WAYBILL_PAYMENT_KEY.
+    #[arg(
+        long,
+        env = "WAYBILL_PAYMENT_KEY_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    pub payment_key_file: Option<PathBuf>,
+    /// Secret that the payment provider's callbacks are signed with (whsec_…).
+    #[arg(
+        long,
+        env = "WAYBILL_PAYMENT_WEBHOOK_SECRET",
+        value_name = "SECRET",
+        global = true,
+        hide_env_values = true
+    )]
+    pub payment_webhook_secret: Option<String>,
+    /// A file that holds WAYBILL_PAYMENT_WEBHOOK_SECRET.
+    #[arg(
+        long,
+        env = "WAYBILL_PAYMENT_WEBHOOK_SECRET_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    pub payment_webhook_secret_file: Option<PathBuf>,
+    /// After this long without an answer a payment's outcome is unknown [default: 5s].
+    #[arg(
+        long,
+        env = "WAYBILL_PAYMENT_ANSWER_DEADLINE",
+        value_name = "DURATION",
+        global = true
+    )]
+    pub payment_answer_deadline: Option<String>,
+    /// How long an unknown outcome is asked about before an operator is needed [default: 15m].
+    #[arg(
+        long,
+        env = "WAYBILL_PAYMENT_UNKNOWN_BUDGET",
+        value_name = "DURATION",
+        global = true
+    )]
+    pub payment_unknown_budget: Option<String>,
+    /// How long a hosted checkout may take [default: 15m].
+    #[arg(
+        long,
+        env = "WAYBILL_TIME_TO_PAY",
+        value_name = "DURATION",
+        global = true
+    )]
+    pub time_to_pay: Option<String>,
+    /// How long stock is held [default: 20m].
+    #[arg(
+        long,
+        env = "WAYBILL_HOLD_EXPIRY",
+        value_name = "DURATION",
+        global = true
+    )]
+    pub hold_expiry: Option<String>,
+    /// How long a quote is good [default: 10m].
+    #[arg(
+        long,
+        env = "WAYBILL_QUOTE_TTL",
+        value_name = "DURATION",
+        global = true
+    )]
+    pub quote_ttl: Option<String>,
+    /// What is logged, for example `info` or `warn,projector=debug` [default: info].
+    #[arg(long, env = "WAYBILL_LOG", value_name = "FILTER", global = true)]
+    pub log: Option<String>,
+    /// The form of log lines [default: pretty on a terminal, else json].
+    #[arg(
+        long,
+        env = "WAYBILL_LOG_FORMAT",
+        value_name = "pretty|json",
+        global = true
+    )]
+    pub log_format: Option<String>,
+    /// A fixed port for the NATS server that `up` starts [default: a free one].
+    #[arg(long, env = "WAYBILL_NATS_PORT", value_name = "PORT", global = true)]
+    pub nats_port: Option<String>,
+    /// A fixed port for the Postgres that `up` starts [default: a free one].
+    #[arg(
+        long,
+        env = "WAYBILL_POSTGRES_PORT",
+        value_name = "PORT",
+        global = true
+    )]
+    pub postgres_port: Option<String>,
+}
+
+/// Shows nothing: some of the values are secrets, and commands that embed these options derive `Debug`.
+impl fmt::Debug for SettingsArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SettingsArgs(hidden)")
+    }
+}
+
+impl SettingsArgs {
+    /// Reads all settings.
+    ///
+    /// # Errors
+    /// Names every setting that cannot be used, not only the first.
+    pub fn resolve(&self) -> Result<Settings, InvalidSettings> {
+        let mut reader = Reader::default();
+        let settings = self.read(&mut reader);
+        if reader.invalid.is_empty() {
+            Ok(settings)
+        } else {
+            Err(InvalidSettings(reader.invalid))
+        }
+    }
+
+    fn read(&self, reader: &mut Reader) -> Settings {
+        let http_addr = reader.value(
+            "WAYBILL_HTTP_ADDR",
+            self.http_addr.as_deref(),
+            SocketAddr::from(([127, 0, 0, 1], 8080)),
+            parse_addr,
+        );
+        let grpc_addr = reader.value(
+            "WAYBILL_GRPC_ADDR",
+            self.grpc_addr.as_deref(),
+            http_addr,
+            parse_addr,
+        );
+        let data_dir = path(self.data_dir.as_deref(), || PathBuf::from(".waybill"));
+        let signing_key_file = path(self.signing_key_file.as_deref(), || {
+            data_dir.join("signing.key")
+        });
+        let time_to_pay = reader.duration(
+            "WAYBILL_TIME_TO_PAY",
+            self.time_to_pay.as_deref(),
+            15 * MINUTE,
+        );
+        let hold_expiry = reader.duration(
+            "WAYBILL_HOLD_EXPIRY",
+            self.hold_expiry.as_deref(),
+            20 * MINUTE,
+        );
+        if hold_expiry < time_to_pay {
+            reader.refuse(
+                "WAYBILL_HOLD_EXPIRY",
+                "is shorter than WAYBILL_TIME_TO_PAY, so stock would be given away while its buyer still pays",
+            );
+        }
+        Settings {
+            http_addr,
+            grpc_addr,
+            nats_url: self.nats_servers(reader),
+            database_url: self.database(reader),
+            data_dir,
+            signing_key_file,
+            stream_replicas: reader.value(
+                "WAYBILL_STREAM_REPLICAS",
+                self.stream_replicas.as_deref(),
+                1,
+                |text| parse_number(text, 1, MAX_STREAM_REPLICAS),
+            ),
+            instance: reader
+                .optional("WAYBILL_INSTANCE", self.instance.as_deref(), parse_instance)
+                .unwrap_or_else(default_instance),
+            first_admin: self.first_admin(reader),
+            public_url: reader.value(
+                "WAYBILL_PUBLIC_URL",
+                self.public_url.as_deref(),
+                format!("http://{http_addr}"),
+                parse_http_url,
+            ),
+            trusted_hops: reader.value(
+                "WAYBILL_TRUSTED_HOPS",
+                self.trusted_hops.as_deref(),
+                0,
+                |text| parse_number(text, 0, MAX_TRUSTED_HOPS),
+            ),
+            admin_nets: reader.value(
+                "WAYBILL_ADMIN_NETS",
+                self.admin_nets.as_deref(),
+                None,
+                parse_nets,
+            ),
+            rate_limit: reader.value(
+                "WAYBILL_RATE_LIMIT",
+                self.rate_limit.as_deref(),
+                true,
+                parse_switch,
+            ),
+            payment: self.payment(reader),
+            payment_answer_deadline: reader.duration(
+                "WAYBILL_PAYMENT_ANSWER_DEADLINE",
+                self.payment_answer_deadline.as_deref(),
+                5 * SECOND,
+            ),
+            payment_unknown_budget: reader.duration(
+                "WAYBILL_PAYMENT_UNKNOWN_BUDGET",
+                self.payment_unknown_budget.as_deref(),
+                15 * MINUTE,
+            ),
+            time_to_pay,
+            hold_expiry,
+            quote_ttl: reader.duration("WAYBILL_QUOTE_TTL", self.quote_ttl.as_deref(), 10 * MINUTE),
+            log: reader.value(
+                "WAYBILL_LOG",
+                self.log.as_deref(),
+                "info".to_owned(),
+                |text| {
+                    EnvFilter::try_new(text)
+                        .map(|_| text.to_owned())
+                        .map_err(|error| format!("`{text}` is not a log filter: {error}"))
+                },
+            ),
+            log_format: reader.value(
+                "WAYBILL_LOG_FORMAT",
+                self.log_format.as_deref(),
+                default_log_format(),
+                |text| match text {
+                    "pretty" => Ok(LogFormat::Pretty),
+                    "json" => Ok(LogFormat::Json),
+                    other => Err(format!("`{other}` is neither `pretty` nor `json`")),
+                },
+            ),
+            nats_port: reader.optional("WAYBILL_NATS_PORT", self.nats_port.as_deref(), parse_port),
+            postgres_port: reader.optional(
+                "WAYBILL_POSTGRES_PORT",
+                self.postgres_port.as_deref(),
+                parse_port,
+            ),
+        }
+    }
+
+    fn nats_servers(&self, reader: &mut Reader) -> Option<Vec<String>> {
+        let text = reader.secret(
+            "WAYBILL_NATS_URL",
+            self.nats_url.as_deref(),
+            self.nats_url_file.as_deref(),
+        )?;
+        let urls: Vec<String> = text
+            .split(',')
+            .map(str::trim)
+            .filter(|url| !url.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let bad = urls
+            .iter()
+            .filter(|url| async_nats::ServerAddr::from_str(url).is_err())
+            .count();
+        if bad > 0 || urls.is_empty() {
+            reader.refuse(
+                "WAYBILL_NATS_URL",
+                format!(
+                    "{} of {} servers is not of the form nats://host:port",
+                    bad.max(1),
+                    urls.len().max(1)
+                ),
+            );
+            return None;
+        }
+        Some(urls)
+    }
+
+    fn database(&self, reader: &mut Reader) -> Option<SecretString> {
+        let text = reader.secret(
+            "WAYBILL_DATABASE_URL",
+            self.database_url.as_deref(),
+            self.database_url_file.as_deref(),
+        )?;
+        let scheme = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        if !scheme || PgConnectOptions::from_str(&text).is_err() {
+            reader.refuse(
+                "WAYBILL_DATABASE_URL",
+                "is not of the form postgres://user:password@host:port/database",
+            );
+            return None;
+        }
+        Some(SecretString::from(text))
+    }
+
+    fn first_admin(&self, reader: &mut Reader) -> Option<FirstAdmin> {
+        let email =
+            reader.optional(
+                "WAYBILL_ADMIN_EMAIL",
+                self.admin_email.as_deref(),
+                |text| match text.split_once('@') {
+                    Some((name, host))
+                        if !name.is_empty() && host.contains('.') || host_is_local(text) =>
+                    {
+                        Ok(text.to_owned())
+                    }
+                    _ => Err(format!("`{text}` is not an e-mail address")),
+                },
+            );
+        let password = reader.secret(
+            "WAYBILL_ADMIN_PASSWORD",
+            self.admin_password.as_deref(),
+            self.admin_password_file.as_deref(),
+        );
+        match (email, password) {
+            (Some(email), Some(password)) => Some(FirstAdmin {
+                email,
+                password: SecretString::from(password),
+            }),
+            (Some(_), None) => {
+                reader.refuse(
+                    "WAYBILL_ADMIN_PASSWORD",
+                    "is needed together with WAYBILL_ADMIN_EMAIL",
+                );
+                None
+            }
+            (None, Some(_)) if self.admin_email.as_deref().is_none_or(str::is_empty) => {
+                reader.refuse(
+                    "WAYBILL_ADMIN_EMAIL",
+                    "is needed together with WAYBILL_ADMIN_PASSWORD",
+                );
+                None
+            }
+            // Neither is set, or the address was refused above.
+            (None, _) => None,
+        }
+    }
+
+    fn payment(&self, reader: &mut Reader) -> Option<PaymentSettings> {
+        let url = reader.optional(
+            "WAYBILL_PAYMENT_URL",
+            self.payment_url.as_deref(),
+            parse_http_url,
+        );
+        let key = reader.secret(
+            "WAYBILL_PAYMENT_KEY",
+            self.payment_key.as_deref(),
+            self.payment_key_file.as_deref(),
+        );
+        let webhook_secret = reader.secret(
+            "WAYBILL_PAYMENT_WEBHOOK_SECRET",
+            self.payment_webhook_secret.as_deref(),
+            self.payment_webhook_secret_file.as_deref(),
+        );
+        let url = url?;
+        if key.is_none() {
+            reader.refuse(
+                "WAYBILL_PAYMENT_KEY",
+                "is needed together with WAYBILL_PAYMENT_URL",
+            );
+        }
+        if webhook_secret.is_none() {
+            reader.refuse(
+                "WAYBILL_PAYMENT_WEBHOOK_SECRET",
+                "is needed together with WAYBILL_PAYMENT_URL",
+            );
+        }
+        Some(PaymentSettings {
+            url,
+            key: SecretString::from(key?),
+            webhook_secret: SecretString::from(webhook_secret?),
+        })
+    }
+}
+
+/// Reads values and remembers which of them cannot be used.
+#[derive(Default)]
+struct Reader {
+    invalid: Vec<InvalidSetting>,
+}
+
+impl Reader {
+    fn refuse(&mut self, name: &'static str, why: impl Into<String>) {
+        self.invalid.push(InvalidSetting {
+            name,
+            why: why.into(),
+        });
+    }
+
+    /// An empty variable counts as one that is not set, as compose files and unit files write it.
+    fn optional<T>(
+        &mut self,
+        name: &'static str,
+        text: Option<&str>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = text.map(str::trim).filter(|text| !text.is_empty())?;
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.refuse(name, why);
+                None
+            }
+        }
+    }
+
+    fn value<T>(
+        &mut self,
+        name: &'static str,
+        text: Option<&str>,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> T {
+        self.optional(name, text, parse).unwrap_or(default)
+    }
+
+    fn duration(&mut self, name: &'static str, text: Option<&str>, default: Duration) -> Duration {
+        self.value(name, text, default, |text| {
+            parse_duration(text).and_then(|duration| {
+                if duration.is_zero() {
+                    Err("must be longer than nothing".to_owned())
+                } else {
+                    Ok(duration)
+                }
+            })
+        })
+    }
+
+    fn secret(
+        &mut self,
+        name: &'static str,
+        text: Option<&str>,
+        file: Option<&Path>,
+    ) -> Option<String> {
+        let text = text.filter(|text| !text.is_empty());
+        let file = file.filter(|file| !file.as_os_str().is_empty());
+        match (text, file) {
+            (Some(_), Some(_)) => {
+                self.refuse(
+                    name,
+                    format!("is set together with {name}_FILE; set one of them"),
+                );
+                None
+            }
+            (Some(text), None) => Some(text.to_owned()),
+            (None, Some(file)) => match read_secret_file(file) {
+                Ok(text) => Some(text),
+                Err(why) => {
+                    self.refuse(name, why);
+                    None
+                }
+            },
+            (None, None) => None,
+        }
+    }
+}
+
+fn path(given: Option<&Path>, default: impl FnOnce() -> PathBuf) -> PathBuf {
+    match given {
+        Some(path) if !path.as_os_str().is_empty() => path.to_owned(),
+        _ => default(),
+    }
+}
+
+fn parse_addr(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is not an address with a port, for example 127.0.0.1:8080 or [::]:8080")
+    })
+}
+
+fn parse_port(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("`{text}` is not a port from 1 to 65535")),
+        Ok(port) => Ok(port),
+    }
+}
+
+fn parse_number(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("`{text}` is not a number from {least} to {most}")),
+    }
+}
+
+fn host_is_local(email: &str) -> bool {
+    matches!(email.split_once('@'), Some((name, "localhost")) if !name.is_empty())
+}
+
+fn default_log_format() -> LogFormat {
+    if std::io::stderr().is_terminal() {
+        LogFormat::Pretty
+    } else {
+        LogFormat::Json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    }
+
+    fn text(value: &str) -> Option<String> {
+        Some(value.to_owned())
+    }
+
+    #[test]
+    fn the_options_are_well_formed_and_each_has_a_waybill_variable() {
+        Cli::command().debug_assert();
+        for argument in Cli::command().get_arguments() {
+            let Some(variable) = argument.get_env() else {
+                assert!(matches!(argument.get_id().as_str(), "help" | "version"));
+                continue;
+            };
+            let expected = format!("WAYBILL_{}", argument.get_id().as_str().to_uppercase());
+            assert_eq!(variable.to_str().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn without_anything_set_the_documented_defaults_hold() {
+        let settings = SettingsArgs::default().resolve().unwrap();
+        assert_eq!(settings.http_addr.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.grpc_addr, settings.http_addr);
+        assert_eq!(settings.public_url, "http://127.0.0.1:8080");
+        assert_eq!(settings.data_dir, PathBuf::from(".waybill"));
+        assert_eq!(
+            settings.signing_key_file,
+            PathBuf::from(".waybill/signing.key")
+        );
+        assert_eq!(settings.stream_replicas, 1);
+        assert_eq!(settings.trusted_hops, 0);
+        assert!(settings.admin_nets.is_none());
+        assert!(settings.rate_limit);
+        assert!(settings.payment.is_none());
+        assert_eq!(settings.payment_answer_deadline, Duration::from_secs(5));
+        assert_eq!(settings.payment_unknown_budget, Duration::from_secs(900));
+        assert_eq!(settings.time_to_pay, Duration::from_secs(900));
+        assert_eq!(settings.hold_expiry, Duration::from_secs(1_200));
+        assert_eq!(settings.quote_ttl, Duration::from_secs(600));
+        assert!(
+            settings
+                .instance
+                .ends_with(&format!("-{}", std::process::id()))
+        );
+        assert_eq!(
+            settings.nats_url().unwrap_err(),
+            crate::settings::MissingSetting("WAYBILL_NATS_URL")
+        );
+    }
+
+    #[test]
+    fn every_bad_value_is_named_not_only_the_first() {
+        let args = SettingsArgs {
+            http_addr: text("localhost"),
+            nats_url: text("nats://ok:4222,http://[broken"),
+            database_url: text("mysql://secret-password@host/db"),
+            stream_replicas: text("0"),
+            trusted_hops: text("-1"),
+            admin_nets: text("10.0.0.0/33"),
+            rate_limit: text("maybe"),
+            payment_answer_deadline: text("5 seconds"),
+            quote_ttl: text("0s"),
+            time_to_pay: text("30m"),
+            log: text("info,=="),
+            log_format: text("xml"),
+            nats_port: text("70000"),
+            admin_email: text("nobody"),
+            payment_url: text("https://pay.example.org"),
+            ..SettingsArgs::default()
+        };
+        let error = args.resolve().unwrap_err();
+        let names: Vec<_> = error.0.iter().map(|invalid| invalid.name).collect();
+        for expected in [
+            "WAYBILL_HTTP_ADDR",
+            "WAYBILL_NATS_URL",
+            "WAYBILL_DATABASE_URL",
+            "WAYBILL_STREAM_REPLICAS",
+            "WAYBILL_TRUSTED_HOPS",
+            "WAYBILL_ADMIN_NETS",
+            "WAYBILL_RATE_LIMIT",
+            "WAYBILL_PAYMENT_ANSWER_DEADLINE",
+            "WAYBILL_QUOTE_TTL",
+            "WAYBILL_HOLD_EXPIRY",
+            "WAYBILL_LOG",
+            "WAYBILL_LOG_FORMAT",
+            "WAYBILL_NATS_PORT",
+            "WAYBILL_ADMIN_EMAIL",
+            "WAYBILL_PAYMENT_KEY",
+            "WAYBILL_PAYMENT_WEBHOOK_SECRET",
+        ] {
+            assert!(
+                names.contains(&expected),
+                "{expected} is missing in\n{error}"
+            );
+        }
+        assert_eq!(names.len(), 16, "{error}");
+        assert!(!error.to_string().contains("secret-password"));
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_not_set() {
+        let args = SettingsArgs {
+            http_addr: text(""),
+            nats_url: text(""),
+            database_url: text(""),
+            admin_password: text(""),
+            quote_ttl: text(" "),
+            ..SettingsArgs::default()
+        };
+        let settings = args.resolve().unwrap();
+        assert!(settings.nats_url.is_none() && settings.database_url.is_none());
+    }
+
+    #[test]
+    fn several_nats_servers_are_separated_by_commas() {
+        let args = SettingsArgs {
+            nats_url: text("nats://a:4222, nats://b:4222"),
+            ..SettingsArgs::default()
+        };
+        assert_eq!(
+            args.resolve().unwrap().nats_url().unwrap(),
+            ["nats://a:4222", "nats://b:4222"]
+        );
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_file_without_its_line_end_and_never_from_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        std::fs::write(&file, "correct horse\n").unwrap();
+        let mut args = SettingsArgs {
+            admin_email: text("ada@example.org"),
+            admin_password_file: Some(file),
+            ..SettingsArgs::default()
+        };
+        let admin = args.resolve().unwrap().first_admin.unwrap();
+        assert_eq!(admin.password.expose_secret(), "correct horse");
+
+        args.admin_password = text("other");
+        let error = args.resolve().unwrap_err();
+        assert!(
+            error.to_string().contains("WAYBILL_ADMIN_PASSWORD_FILE"),
+            "{error}"
+        );
+
+        args.admin_password = None;
+        args.admin_password_file = Some(folder.path().join("nothing-here"));
+        let error = args.resolve().unwrap_err();
+        assert!(error.to_string().contains("nothing-here"), "{error}");
+    }
+
+    #[test]
+    fn settings_are_shown_without_their_secrets() {
+        let args = SettingsArgs {
+            nats_url: text("nats://svc:natspass@a:4222"),
+            database_url: text("postgres://way:dbpass@host/db"),
+            admin_email: text("ada@example.org"),
+            admin_password: text("adminpass"),
+            payment_url: text("https://pay.example.org/"),
+            payment_key: text("sk_keypass"),
+            payment_webhook_secret: text("whsec_hookpass"),
+            ..SettingsArgs::default()
+        };
+        let settings = args.resolve().unwrap();
+        let shown = format!(
+            "{:?} {:?} {args:?}",
+            settings.effective(),
+            settings.first_admin
+        );
+        for secret in ["natspass", "dbpass", "adminpass", "keypass", "hookpass"] {
+            assert!(!shown.contains(secret), "{secret} is shown in {shown}");
+        }
+        assert!(shown.contains("host/db") && shown.contains("a:4222"));
+        assert_eq!(settings.payment.unwrap().url, "https://pay.example.org");
+    }
+}

@@ -1,0 +1,254 @@
+//! Every setting of Waybill, checked together: a start with three bad values names all three.
+
+mod args;
+mod values;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+
+pub use args::SettingsArgs;
+pub use values::{format_duration, parse_duration};
+
+/// What stands in place of a secret wherever settings are shown.
+const HIDDEN: &str = "(hidden)";
+
+/// The settings of a process, all of them valid.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where HTTP is served.
+    pub http_addr: SocketAddr,
+    /// Where gRPC is served; the same address as HTTP unless said otherwise.
+    pub grpc_addr: SocketAddr,
+    /// The NATS servers, if some were named; `up` starts one otherwise.
+    pub nats_url: Option<Vec<String>>,
+    /// The Postgres database, if one was named; `up` starts one otherwise.
+    pub database_url: Option<SecretString>,
+    /// Where the servers that `up` starts keep their data.
+    pub data_dir: PathBuf,
+    /// The installation's signing key.
+    pub signing_key_file: PathBuf,
+    /// How many replicas streams and buckets have.
+    pub stream_replicas: usize,
+    /// This replica's name in logs and ownership.
+    pub instance: String,
+    /// The first admin.
+    pub first_admin: Option<FirstAdmin>,
+    /// The address under which the world reaches us, without a slash at the end.
+    pub public_url: String,
+    /// How many proxies in front of us add to `X-Forwarded-For`.
+    pub trusted_hops: usize,
+    /// From where admins may act; `None` is everywhere.
+    pub admin_nets: Option<Vec<IpNet>>,
+    /// Whether callers are limited in how much they ask.
+    pub rate_limit: bool,
+    /// A Stripe-compatible payment provider; without one the sandbox is used.
+    pub payment: Option<PaymentSettings>,
+    /// After this long without an answer a payment's outcome is unknown.
+    pub payment_answer_deadline: Duration,
+    /// How long an unknown outcome is asked about, while the provider can be reached, before an operator is needed.
+    pub payment_unknown_budget: Duration,
+    /// How long a hosted checkout may take.
+    pub time_to_pay: Duration,
+    /// How long stock is held.
+    pub hold_expiry: Duration,
+    /// How long a quote is good.
+    pub quote_ttl: Duration,
+    /// The log filter.
+    pub log: String,
+    /// The form of log lines.
+    pub log_format: LogFormat,
+    /// A fixed port for the NATS server that `up` starts.
+    pub nats_port: Option<u16>,
+    /// A fixed port for the Postgres that `up` starts.
+    pub postgres_port: Option<u16>,
+}
+
+/// The account that exists before any other.
+#[derive(Debug, Clone)]
+pub struct FirstAdmin {
+    /// His e-mail address.
+    pub email: String,
+    /// His password.
+    pub password: SecretString,
+}
+
+/// How to reach a payment provider.
+#[derive(Debug, Clone)]
+pub struct PaymentSettings {
+    /// The base address of its API, without a slash at the end.
+    pub url: String,
+    /// The secret key.
+    pub key: SecretString,
+    /// The secret that its callbacks are signed with.
+    pub webhook_secret: SecretString,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people at a terminal.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidSetting {
+    /// The variable.
+    pub name: &'static str,
+    /// What is wrong with it, without the value if it is a secret.
+    pub why: String,
+}
+
+/// All settings that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub struct InvalidSettings(pub Vec<InvalidSetting>);
+
+impl fmt::Display for InvalidSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            1 => write!(f, "1 setting cannot be used:")?,
+            many => write!(f, "{many} settings cannot be used:")?,
+        }
+        for invalid in &self.0 {
+            write!(f, "\n  {}: {}", invalid.name, invalid.why)?;
+        }
+        Ok(())
+    }
+}
+
+/// A setting that this role cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{0} is not set; set it, or use `waybill up`, which starts the servers for you")]
+pub struct MissingSetting(pub &'static str);
+
+impl Settings {
+    /// The NATS servers.
+    ///
+    /// # Errors
+    /// When none were named.
+    pub fn nats_url(&self) -> Result<&[String], MissingSetting> {
+        self.nats_url
+            .as_deref()
+            .ok_or(MissingSetting("WAYBILL_NATS_URL"))
+    }
+
+    /// The Postgres database.
+    ///
+    /// # Errors
+    /// When none was named.
+    pub fn database_url(&self) -> Result<&SecretString, MissingSetting> {
+        self.database_url
+            .as_ref()
+            .ok_or(MissingSetting("WAYBILL_DATABASE_URL"))
+    }
+
+    /// The settings in force, secrets hidden, in the order of the documentation.
+    #[must_use]
+    pub fn effective(&self) -> Vec<(&'static str, String)> {
+        let text = |option: Option<String>| option.unwrap_or_else(|| "(not set)".to_owned());
+        let hidden = |there: bool| if there { HIDDEN } else { "(not set)" }.to_owned();
+        let payment = self.payment.as_ref();
+        vec![
+            ("WAYBILL_HTTP_ADDR", self.http_addr.to_string()),
+            ("WAYBILL_GRPC_ADDR", self.grpc_addr.to_string()),
+            (
+                "WAYBILL_NATS_URL",
+                text(self.nats_url.as_ref().map(|urls| {
+                    let shown: Vec<_> = urls
+                        .iter()
+                        .map(|url| values::without_password(url))
+                        .collect();
+                    shown.join(",")
+                })),
+            ),
+            (
+                "WAYBILL_DATABASE_URL",
+                text(
+                    self.database_url
+                        .as_ref()
+                        .map(|url| values::without_password(url.expose_secret())),
+                ),
+            ),
+            ("WAYBILL_DATA_DIR", self.data_dir.display().to_string()),
+            (
+                "WAYBILL_SIGNING_KEY_FILE",
+                self.signing_key_file.display().to_string(),
+            ),
+            ("WAYBILL_STREAM_REPLICAS", self.stream_replicas.to_string()),
+            ("WAYBILL_INSTANCE", self.instance.clone()),
+            (
+                "WAYBILL_ADMIN_EMAIL",
+                text(self.first_admin.as_ref().map(|admin| admin.email.clone())),
+            ),
+            ("WAYBILL_ADMIN_PASSWORD", hidden(self.first_admin.is_some())),
+            ("WAYBILL_PUBLIC_URL", self.public_url.clone()),
+            ("WAYBILL_TRUSTED_HOPS", self.trusted_hops.to_string()),
+            (
+                "WAYBILL_ADMIN_NETS",
+                self.admin_nets.as_ref().map_or_else(
+                    || "all".to_owned(),
+                    |nets| {
+                        let shown: Vec<_> = nets.iter().map(IpNet::to_string).collect();
+                        shown.join(",")
+                    },
+                ),
+            ),
+            (
+                "WAYBILL_RATE_LIMIT",
+                if self.rate_limit { "on" } else { "off" }.to_owned(),
+            ),
+            (
+                "WAYBILL_PAYMENT_URL",
+                payment.map_or_else(|| "(the sandbox)".to_owned(), |payment| payment.url.clone()),
+            ),
+            ("WAYBILL_PAYMENT_KEY", hidden(payment.is_some())),
+            ("WAYBILL_PAYMENT_WEBHOOK_SECRET", hidden(payment.is_some())),
+            (
+                "WAYBILL_PAYMENT_ANSWER_DEADLINE",
+                format_duration(self.payment_answer_deadline),
+            ),
+            (
+                "WAYBILL_PAYMENT_UNKNOWN_BUDGET",
+                format_duration(self.payment_unknown_budget),
+            ),
+            ("WAYBILL_TIME_TO_PAY", format_duration(self.time_to_pay)),
+            ("WAYBILL_HOLD_EXPIRY", format_duration(self.hold_expiry)),
+            ("WAYBILL_QUOTE_TTL", format_duration(self.quote_ttl)),
+            ("WAYBILL_LOG", self.log.clone()),
+            (
+                "WAYBILL_LOG_FORMAT",
+                match self.log_format {
+                    LogFormat::Pretty => "pretty",
+                    LogFormat::Json => "json",
+                }
+                .to_owned(),
+            ),
+            (
+                "WAYBILL_NATS_PORT",
+                text(self.nats_port.map(|port| port.to_string())),
+            ),
+            (
+                "WAYBILL_POSTGRES_PORT",
+                text(self.postgres_port.map(|port| port.to_string())),
+            ),
+        ]
+    }
+
+    /// Writes the settings in force to the log, on one line.
+    pub fn log_effective(&self) {
+        let shown: Vec<_> = self
+            .effective()
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        tracing::info!(settings = %shown.join(" "), "settings in force");
+    }
+}
