@@ -66,7 +66,10 @@ impl Config {
 }
 
 fn parse_url(value: &str) -> Result<Url, UrlError> {
-    let refuse = |reason: String| UrlError { value: value.to_owned(), reason };
+    let refuse = |reason: String| UrlError {
+        value: value.to_owned(),
+        reason,
+    };
     let url = Url::parse(value).map_err(|error| refuse(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(refuse(format!("its scheme is `{}`", url.scheme())));

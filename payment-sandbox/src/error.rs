@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
+use service_kit::postgres::is_unavailable;
 
 /// What the caller is told. Boxed, because it travels through every `Result` of the crate.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,11 @@ impl ApiError {
     }
 
     /// 400 about one parameter.
-    pub(crate) fn parameter(code: &'static str, param: &str, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn parameter(
+        code: &'static str,
+        param: &str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::invalid(message).code(code).param(param)
     }
 
@@ -55,15 +60,23 @@ impl ApiError {
     /// 404 for an id in the path.
     pub(crate) fn no_such(kind: &str, id: &str) -> Self {
         let shown: String = id.chars().take(100).collect();
-        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", format!("There is no {kind} with the id '{shown}'."))
-            .code("resource_missing")
-            .param("id")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "invalid_request_error",
+            format!("There is no {kind} with the id '{shown}'."),
+        )
+        .code("resource_missing")
+        .param("id")
     }
 
     /// 400 for an id in a parameter.
     pub(crate) fn no_such_parameter(kind: &str, id: &str, param: &str) -> Self {
         let shown: String = id.chars().take(100).collect();
-        Self::parameter("resource_missing", param, format!("There is no {kind} with the id '{shown}'."))
+        Self::parameter(
+            "resource_missing",
+            param,
+            format!("There is no {kind} with the id '{shown}'."),
+        )
     }
 
     pub(crate) fn unauthorised(message: &'static str) -> Self {
@@ -79,7 +92,11 @@ impl ApiError {
     }
 
     pub(crate) fn body_too_large() -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "The request's body is too large.")
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "invalid_request_error",
+            "The request's body is too large.",
+        )
     }
 
     /// 400: the key was used before with something else.
@@ -113,13 +130,30 @@ impl ApiError {
 
     /// 429, only on demand.
     pub(crate) fn rate_limit() -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "invalid_request_error", "Too many requests at once. Slow down.")
-            .code("rate_limit")
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "invalid_request_error",
+            "Too many requests at once. Slow down.",
+        )
+        .code("rate_limit")
     }
 
     /// 500: nothing is said about whether anything was done.
     pub(crate) fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "api_error", "The sandbox failed to carry out the request.")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "api_error",
+            "The sandbox failed to carry out the request.",
+        )
+    }
+
+    /// 503: the ledger is away, so nothing was begun or nothing is known.
+    pub(crate) fn unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "api_error",
+            "The sandbox's ledger cannot be reached.",
+        )
     }
 
     pub(crate) fn code(mut self, code: &'static str) -> Self {
@@ -187,9 +221,10 @@ impl IntoResponse for ApiError {
         let status = self.status();
         let mut response = (status, axum::Json(self.to_json())).into_response();
         if status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"payment sandbox\""));
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"payment sandbox\""),
+            );
         }
         response
     }
@@ -205,7 +240,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Refused(ApiError),
     /// The ledger could not be read or written: nothing is written.
-    #[error("the ledger could not be reached")]
+    #[error("the ledger could not be read or written")]
     Database(#[from] sqlx::Error),
 }
 
@@ -215,8 +250,18 @@ impl Failure {
         match self {
             Self::Invalid(error) | Self::Refused(error) => error,
             Self::Database(error) if is_contention(&error) => ApiError::lock_timeout(),
+            Self::Database(error) if is_unavailable(&error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the ledger cannot be reached"
+                );
+                ApiError::unavailable()
+            }
             Self::Database(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the ledger could not be reached");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the ledger refused a statement"
+                );
                 ApiError::internal()
             }
         }

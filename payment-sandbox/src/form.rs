@@ -37,7 +37,9 @@ impl Form {
         let mut root = Branch::new();
         for (count, (key, value)) in form_urlencoded::parse(encoded).enumerate() {
             if count >= PAIRS_MAX {
-                return Err(ApiError::invalid(format!("A request may have at most {PAIRS_MAX} parameters.")));
+                return Err(ApiError::invalid(format!(
+                    "A request may have at most {PAIRS_MAX} parameters."
+                )));
             }
             // The ledger's text columns cannot hold it, and no honest parameter has it.
             if key.contains('\0') || value.contains('\0') {
@@ -69,15 +71,18 @@ impl Form {
         match self.node(path) {
             None => Ok(None),
             Some(Node::Text(text)) if text.is_empty() => Ok(None),
-            Some(Node::Text(text)) if text.chars().count() > TEXT_CHARS_MAX => Err(ApiError::parameter(
-                "parameter_invalid_string",
-                path,
-                format!("'{path}' may have at most {TEXT_CHARS_MAX} characters."),
-            )),
-            Some(Node::Text(text)) => Ok(Some(text)),
-            Some(Node::Branch(_)) => {
-                Err(ApiError::invalid(format!("'{path}' must be a text, not a hash or list.")).param(path))
+            Some(Node::Text(text)) if text.chars().count() > TEXT_CHARS_MAX => {
+                Err(ApiError::parameter(
+                    "parameter_invalid_string",
+                    path,
+                    format!("'{path}' may have at most {TEXT_CHARS_MAX} characters."),
+                ))
             }
+            Some(Node::Text(text)) => Ok(Some(text)),
+            Some(Node::Branch(_)) => Err(ApiError::invalid(format!(
+                "'{path}' must be a text, not a hash or list."
+            ))
+            .param(path)),
         }
     }
 
@@ -85,9 +90,11 @@ impl Form {
     pub(crate) fn required(&self, path: &str) -> Result<&str, ApiError> {
         match self.text(path)? {
             Some(text) => Ok(text),
-            None if self.node(path).is_some() => {
-                Err(ApiError::parameter("parameter_invalid_empty", path, format!("'{path}' must not be empty.")))
-            }
+            None if self.node(path).is_some() => Err(ApiError::parameter(
+                "parameter_invalid_empty",
+                path,
+                format!("'{path}' must not be empty."),
+            )),
             None => Err(missing(path)),
         }
     }
@@ -100,7 +107,10 @@ impl Form {
                     ApiError::parameter(
                         "parameter_invalid_integer",
                         path,
-                        format!("'{path}' must be a whole number, not '{}'.", shortened(text)),
+                        format!(
+                            "'{path}' must be a whole number, not '{}'.",
+                            shortened(text)
+                        ),
                     )
                 })
             })
@@ -115,7 +125,9 @@ impl Form {
 
     /// A whole number that is at least `least` when it is there.
     pub(crate) fn integer_at_least(&self, path: &str, least: i64) -> Result<Option<i64>, ApiError> {
-        self.integer(path)?.map(|value| at_least(path, value, least)).transpose()
+        self.integer(path)?
+            .map(|value| at_least(path, value, least))
+            .transpose()
     }
 
     /// `true` or `false`; absent is false.
@@ -123,10 +135,11 @@ impl Form {
         match self.text(path)? {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(other) => {
-                Err(ApiError::invalid(format!("'{path}' must be true or false, not '{}'.", shortened(other)))
-                    .param(path))
-            }
+            Some(other) => Err(ApiError::invalid(format!(
+                "'{path}' must be true or false, not '{}'.",
+                shortened(other)
+            ))
+            .param(path)),
         }
     }
 
@@ -136,15 +149,37 @@ impl Form {
         path: &str,
         choices: &'static [&'static str],
     ) -> Result<Option<&'static str>, ApiError> {
-        let Some(text) = self.text(path)? else { return Ok(None) };
-        choices.iter().copied().find(|choice| *choice == text).map(Some).ok_or_else(|| {
-            ApiError::invalid(format!(
-                "'{path}' must be one of {}, not '{}'.",
-                choices.join(", "),
-                shortened(text)
-            ))
-            .param(path)
-        })
+        let Some(text) = self.text(path)? else {
+            return Ok(None);
+        };
+        choices
+            .iter()
+            .copied()
+            .find(|choice| *choice == text)
+            .map(Some)
+            .ok_or_else(|| {
+                ApiError::invalid(format!(
+                    "'{path}' must be one of {}, not '{}'.",
+                    choices.join(", "),
+                    shortened(text)
+                ))
+                .param(path)
+            })
+    }
+
+    /// An address to send a customer to. Placeholders in braces may stand in it.
+    pub(crate) fn url(&self, path: &str) -> Result<Option<String>, ApiError> {
+        let Some(text) = self.text(path)? else {
+            return Ok(None);
+        };
+        match reqwest::Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(text.to_owned())),
+            Ok(_) | Err(_) => Err(ApiError::parameter(
+                "url_invalid",
+                path,
+                format!("'{path}' must be an http(s) URL."),
+            )),
+        }
     }
 
     /// A hash of texts within Stripe's limits for metadata. An empty value unsets its key.
@@ -152,21 +187,28 @@ impl Form {
         let branch = match self.node(path) {
             None => return Ok(BTreeMap::new()),
             Some(Node::Text(text)) if text.is_empty() => return Ok(BTreeMap::new()),
-            Some(Node::Text(_)) => return Err(ApiError::invalid(format!("'{path}' must be a hash.")).param(path)),
+            Some(Node::Text(_)) => {
+                return Err(ApiError::invalid(format!("'{path}' must be a hash.")).param(path));
+            }
             Some(Node::Branch(branch)) => branch,
         };
         if branch.len() > METADATA_KEYS_MAX {
-            return Err(
-                ApiError::invalid(format!("'{path}' may have at most {METADATA_KEYS_MAX} keys.")).param(path)
-            );
+            return Err(ApiError::invalid(format!(
+                "'{path}' may have at most {METADATA_KEYS_MAX} keys."
+            ))
+            .param(path));
         }
         let mut metadata = BTreeMap::new();
         for (segment, node) in branch {
             let key = segment.to_string();
             let Node::Text(value) = node else {
-                return Err(ApiError::invalid(format!("'{path}[{key}]' must be a text.")).param(path));
+                return Err(
+                    ApiError::invalid(format!("'{path}[{key}]' must be a text.")).param(path),
+                );
             };
-            if key.chars().count() > METADATA_KEY_CHARS_MAX || value.chars().count() > METADATA_VALUE_CHARS_MAX {
+            if key.chars().count() > METADATA_KEY_CHARS_MAX
+                || value.chars().count() > METADATA_VALUE_CHARS_MAX
+            {
                 return Err(ApiError::invalid(format!(
                     "'{path}': a key may have {METADATA_KEY_CHARS_MAX} characters and a value {METADATA_VALUE_CHARS_MAX}."
                 ))
@@ -182,7 +224,10 @@ impl Form {
     /// The paths of a list's entries, in order.
     pub(crate) fn entries(&self, path: &str) -> Vec<String> {
         match self.node(path) {
-            Some(Node::Branch(branch)) => branch.keys().map(|segment| format!("{path}[{segment}]")).collect(),
+            Some(Node::Branch(branch)) => branch
+                .keys()
+                .map(|segment| format!("{path}[{segment}]"))
+                .collect(),
             Some(Node::Text(_)) | None => Vec::new(),
         }
     }
@@ -198,7 +243,9 @@ impl Form {
         let mut segments = split(path).ok()?.into_iter();
         let mut node = self.0.get(&segments.next()??)?;
         for segment in segments {
-            let Node::Branch(branch) = node else { return None };
+            let Node::Branch(branch) = node else {
+                return None;
+            };
             node = branch.get(&segment?)?;
         }
         Some(node)
@@ -215,7 +262,11 @@ impl std::fmt::Display for Segment {
 }
 
 fn missing(path: &str) -> ApiError {
-    ApiError::parameter("parameter_missing", path, format!("The parameter '{path}' is missing."))
+    ApiError::parameter(
+        "parameter_missing",
+        path,
+        format!("The parameter '{path}' is missing."),
+    )
 }
 
 fn at_least(path: &str, value: i64, least: i64) -> Result<i64, ApiError> {
@@ -235,7 +286,12 @@ fn shortened(text: &str) -> String {
 
 /// `a[b][0][]` → `a`, `b`, `0`, and `None` for "the next place".
 fn split(key: &str) -> Result<Vec<Option<Segment>>, ApiError> {
-    let malformed = || ApiError::invalid(format!("The parameter name '{}' is malformed.", shortened(key)));
+    let malformed = || {
+        ApiError::invalid(format!(
+            "The parameter name '{}' is malformed.",
+            shortened(key)
+        ))
+    };
     let (head, mut rest) = match key.find('[') {
         Some(at) => key.split_at(at),
         None => (key, ""),
@@ -251,7 +307,12 @@ fn split(key: &str) -> Result<Vec<Option<Segment>>, ApiError> {
         path.push(match segment {
             "" => None,
             // Only a place's own spelling: `007` stays a name, or two different keys would be one.
-            digits if digits.len() <= 6 && digits.parse::<usize>().is_ok_and(|n| n.to_string() == digits) => {
+            digits
+                if digits.len() <= 6
+                    && digits
+                        .parse::<usize>()
+                        .is_ok_and(|n| n.to_string() == digits) =>
+            {
                 Some(Segment::Place(digits.parse().map_err(|_| malformed())?))
             }
             name => Some(Segment::Name(name.to_owned())),
@@ -264,17 +325,34 @@ fn split(key: &str) -> Result<Vec<Option<Segment>>, ApiError> {
     Ok(path)
 }
 
-fn insert(branch: &mut Branch, path: &[Option<Segment>], value: String, key: &str) -> Result<(), ApiError> {
-    let clash = || ApiError::invalid(format!("The parameter '{}' is given both as a text and as a hash.", shortened(key)));
-    let Some((first, rest)) = path.split_first() else { return Ok(()) };
-    let segment = first.clone().unwrap_or_else(|| Segment::Place(branch.len()));
+fn insert(
+    branch: &mut Branch,
+    path: &[Option<Segment>],
+    value: String,
+    key: &str,
+) -> Result<(), ApiError> {
+    let clash = || {
+        ApiError::invalid(format!(
+            "The parameter '{}' is given both as a text and as a hash.",
+            shortened(key)
+        ))
+    };
+    let Some((first, rest)) = path.split_first() else {
+        return Ok(());
+    };
+    let segment = first
+        .clone()
+        .unwrap_or_else(|| Segment::Place(branch.len()));
     if rest.is_empty() {
         return match branch.insert(segment, Node::Text(value)) {
             Some(Node::Branch(_)) => Err(clash()),
             Some(Node::Text(_)) | None => Ok(()),
         };
     }
-    match branch.entry(segment).or_insert_with(|| Node::Branch(Branch::new())) {
+    match branch
+        .entry(segment)
+        .or_insert_with(|| Node::Branch(Branch::new()))
+    {
         Node::Branch(inner) => insert(inner, rest, value, key),
         Node::Text(_) => Err(clash()),
     }
@@ -282,7 +360,11 @@ fn insert(branch: &mut Branch, path: &[Option<Segment>], value: String, key: &st
 
 fn write_canonical(branch: &Branch, prefix: &str, out: &mut String) {
     for (segment, node) in branch {
-        let path = if prefix.is_empty() { segment.to_string() } else { format!("{prefix}[{segment}]") };
+        let path = if prefix.is_empty() {
+            segment.to_string()
+        } else {
+            format!("{prefix}[{segment}]")
+        };
         match node {
             // Lengths in front, so that no value can imitate a second parameter.
             Node::Text(text) => {
@@ -308,19 +390,31 @@ mod tests {
         );
         assert_eq!(form.integer("amount").unwrap(), Some(1999));
         assert_eq!(form.metadata("metadata").unwrap()["order_id"], "abc");
-        assert_eq!(form.integer("line_items[0][price_data][unit_amount]").unwrap(), Some(5));
-        assert_eq!(form.entries("payment_method_types"), ["payment_method_types[0]"]);
+        assert_eq!(
+            form.integer("line_items[0][price_data][unit_amount]")
+                .unwrap(),
+            Some(5)
+        );
+        assert_eq!(
+            form.entries("payment_method_types"),
+            ["payment_method_types[0]"]
+        );
         assert_eq!(form.text("payment_method_types[0]").unwrap(), Some("card"));
     }
 
     #[test]
     fn percent_encoded_brackets_are_the_same_names() {
-        assert_eq!(form("metadata%5Border_id%5D=a+b%26c"), form("metadata[order_id]=a%20b%26c"));
+        assert_eq!(
+            form("metadata%5Border_id%5D=a+b%26c"),
+            form("metadata[order_id]=a%20b%26c")
+        );
     }
 
     #[test]
     fn the_tenth_entry_of_a_list_comes_after_the_second() {
-        let encoded: String = (0..11).map(|n| format!("line_items[{n}][quantity]=1&")).collect();
+        let encoded: String = (0..11)
+            .map(|n| format!("line_items[{n}][quantity]=1&"))
+            .collect();
         let entries = form(&encoded).entries("line_items");
         assert_eq!(entries.last().map(String::as_str), Some("line_items[10]"));
     }
@@ -328,23 +422,51 @@ mod tests {
     #[test]
     fn the_order_of_parameters_does_not_change_the_canonical_text() {
         assert_eq!(form("b=2&a=1").canonical(), form("a=1&b=2").canonical());
-        assert_ne!(form("a=1&b=2").canonical(), form("a=1%3B1%3Ab%3D1%3A2").canonical());
+        assert_ne!(
+            form("a=1&b=2").canonical(),
+            form("a=1%3B1%3Ab%3D1%3A2").canonical()
+        );
     }
 
     #[test]
     fn malformed_names_are_refused() {
-        for bad in ["[a]=1", "a[b=1", "a]b=1", "a[b]c=1", "a=1&a[b]=2", "a[b]=2&a=1", "a=%00", &"a[b]".repeat(9)] {
+        for bad in [
+            "[a]=1",
+            "a[b=1",
+            "a]b=1",
+            "a[b]c=1",
+            "a=1&a[b]=2",
+            "a[b]=2&a=1",
+            "a=%00",
+            &"a[b]".repeat(9),
+        ] {
             assert!(Form::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn an_amount_that_is_not_a_positive_whole_number_names_the_parameter() {
-        for bad in ["amount=0", "amount=-1", "amount=1.5", "amount=ten", "amount=99999999999999999999"] {
+        for bad in [
+            "amount=0",
+            "amount=-1",
+            "amount=1.5",
+            "amount=ten",
+            "amount=99999999999999999999",
+        ] {
             let error = form(bad).required_integer("amount", 1).unwrap_err();
-            assert_eq!(error.error_code(), Some("parameter_invalid_integer"), "{bad}");
+            assert_eq!(
+                error.error_code(),
+                Some("parameter_invalid_integer"),
+                "{bad}"
+            );
         }
-        assert_eq!(form("x=1").required_integer("amount", 1).unwrap_err().error_code(), Some("parameter_missing"));
+        assert_eq!(
+            form("x=1")
+                .required_integer("amount", 1)
+                .unwrap_err()
+                .error_code(),
+            Some("parameter_missing")
+        );
     }
 
     #[test]
@@ -358,8 +480,21 @@ mod tests {
     fn metadata_keeps_within_its_limits() {
         let many: String = (0..51).map(|n| format!("metadata[k{n}]=v&")).collect();
         assert!(form(&many).metadata("metadata").is_err());
-        assert!(form(&format!("metadata[k]={}", "v".repeat(501))).metadata("metadata").is_err());
-        assert!(form(&format!("metadata[{}]=v", "k".repeat(41))).metadata("metadata").is_err());
-        assert!(form("metadata[k]=").metadata("metadata").unwrap().is_empty());
+        assert!(
+            form(&format!("metadata[k]={}", "v".repeat(501)))
+                .metadata("metadata")
+                .is_err()
+        );
+        assert!(
+            form(&format!("metadata[{}]=v", "k".repeat(41)))
+                .metadata("metadata")
+                .is_err()
+        );
+        assert!(
+            form("metadata[k]=")
+                .metadata("metadata")
+                .unwrap()
+                .is_empty()
+        );
     }
 }

@@ -9,5 +9,8 @@ pub(crate) fn new(prefix: &str) -> String {
 
 /// Whether this can be an id at all. Anything else is answered "no such object" without asking the database.
 pub(crate) fn is_plausible(id: &str) -> bool {
-    id.len() <= 100 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    id.len() <= 100
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

@@ -6,7 +6,12 @@
 
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests fail by panicking"
+    )
 )]
 
 mod auth;
@@ -26,6 +31,7 @@ mod intent;
 mod ledger;
 mod page;
 mod refund;
+mod service;
 mod session;
 mod timers;
 mod webhook;
@@ -33,12 +39,13 @@ mod work;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit};
+use axum::{Router, extract::DefaultBodyLimit, routing::any};
 use sqlx::{PgPool, migrate::MigrateError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::config::{Config, UrlError};
+pub use crate::service::serve;
 pub use crate::webhook::signature;
 
 /// The largest request body that is read.
@@ -74,7 +81,14 @@ impl Sandbox {
     /// A sandbox over this database. Call [`Sandbox::migrate`] before serving.
     #[must_use]
     pub fn new(pool: PgPool, config: Config) -> Self {
-        Self { inner: Arc::new(Inner { pool, config, outbox: Notify::new(), closing: CancellationToken::new() }) }
+        Self {
+            inner: Arc::new(Inner {
+                pool,
+                config,
+                outbox: Notify::new(),
+                closing: CancellationToken::new(),
+            }),
+        }
     }
 
     /// Creates or upgrades the schema `sandbox`. Safe to run from several processes at once.
@@ -97,7 +111,7 @@ impl Sandbox {
             .merge(hosted::routes())
             .merge(fault::routes())
             .merge(ledger::routes())
-            .fallback(incoming::unknown_route)
+            .route("/v1/{*unknown}", any(incoming::unknown_route))
             .method_not_allowed_fallback(incoming::unknown_route)
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(self.clone())
@@ -107,8 +121,15 @@ impl Sandbox {
     /// until `shutdown` fires. Several processes may run it on one ledger.
     pub async fn run_webhooks(&self, shutdown: CancellationToken) -> Result<(), SandboxError> {
         let client = webhook::client().map_err(SandboxError::WebhookClient)?;
-        tokio::join!(webhook::run(self, &client, &shutdown), timers::run(self, &shutdown));
-        self.release_held_requests();
+        let release = async {
+            shutdown.cancelled().await;
+            self.release_held_requests();
+        };
+        tokio::join!(
+            webhook::run(self, &client, &shutdown),
+            timers::run(self, &shutdown),
+            release
+        );
         Ok(())
     }
 

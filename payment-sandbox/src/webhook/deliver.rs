@@ -1,0 +1,201 @@
+//! One round of deliveries: claim what is due, send it, note how that went.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use http::header;
+use jiff::{SignedDuration, Timestamp};
+use jiff_sqlx::ToSqlx;
+use reqwest::{Client, Url};
+use secrecy::ExposeSecret;
+use sqlx::FromRow;
+
+use super::signature;
+use crate::Sandbox;
+
+/// A receiver that has not answered by then has not accepted.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+const CLAIM_MAX: i64 = 64;
+const IN_FLIGHT_MAX: usize = 16;
+/// How long a claim keeps other deliverers away: longer than a round can take (batches of the claim, one after another).
+const LEASE: SignedDuration = SignedDuration::from_secs(60);
+/// An older event of the same object holds the next one back until it was refused this often.
+const ATTEMPTS_IN_ORDER: i32 = 5;
+const RETRY_FIRST_MS: u64 = 500;
+const RETRY_MOST_MS: u64 = 3_600_000;
+const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(72);
+const ERROR_CHARS_MAX: usize = 300;
+
+#[derive(Debug, FromRow)]
+struct Claimed {
+    seq: i64,
+    id: String,
+    #[sqlx(rename = "type")]
+    kind: String,
+    body: String,
+    attempts: i32,
+    created_at: jiff_sqlx::Timestamp,
+}
+
+/// Makes everything that waits for its next attempt due now.
+pub(super) async fn hasten(sandbox: &Sandbox) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update sandbox.events set next_attempt_at = $1
+         where delivered_at is null and gave_up_at is null and next_attempt_at > $1",
+    )
+    .bind(Timestamp::now().to_sqlx())
+    .execute(sandbox.pool())
+    .await?;
+    Ok(())
+}
+
+/// Delivers what is due; tells how many events were tried.
+pub(super) async fn deliver_due(
+    sandbox: &Sandbox,
+    client: &Client,
+    url: &Url,
+) -> Result<usize, sqlx::Error> {
+    let claimed = claim(sandbox).await?;
+    let count = claimed.len();
+    let results: Vec<Result<(), sqlx::Error>> = stream::iter(claimed)
+        .map(|event| deliver(sandbox, client, url, event))
+        .buffer_unordered(IN_FLIGHT_MAX)
+        .collect()
+        .await;
+    results.into_iter().collect::<Result<(), _>>()?;
+    Ok(count)
+}
+
+async fn claim(sandbox: &Sandbox) -> Result<Vec<Claimed>, sqlx::Error> {
+    let now = Timestamp::now();
+    sqlx::query_as(
+        "with due as (
+             select event.seq from sandbox.events event
+             where event.delivered_at is null and event.gave_up_at is null and event.next_attempt_at <= $1
+               and not exists (
+                   select 1 from sandbox.events earlier
+                   where earlier.object_key = event.object_key and earlier.seq < event.seq
+                     and earlier.delivered_at is null and earlier.gave_up_at is null and earlier.attempts < $4)
+             order by event.next_attempt_at, event.seq
+             limit $3
+             for update of event skip locked)
+         update sandbox.events event set attempts = event.attempts + 1, next_attempt_at = $2
+         from due where event.seq = due.seq
+         returning event.seq, event.id, event.type, event.body, event.attempts, event.created_at",
+    )
+    .bind(now.to_sqlx())
+    .bind((now + LEASE).to_sqlx())
+    .bind(CLAIM_MAX)
+    .bind(ATTEMPTS_IN_ORDER)
+    .fetch_all(sandbox.pool())
+    .await
+}
+
+async fn deliver(
+    sandbox: &Sandbox,
+    client: &Client,
+    url: &Url,
+    event: Claimed,
+) -> Result<(), sqlx::Error> {
+    let secret = sandbox.config().webhook_secret.expose_secret();
+    let signed = signature(secret, Timestamp::now().as_second(), &event.body);
+    let answer = client
+        .post(url.clone())
+        .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
+        .header("Stripe-Signature", signed)
+        .body(event.body.clone())
+        .send()
+        .await;
+    match answer {
+        Ok(answer) if answer.status().is_success() => {
+            accepted(sandbox, &event, answer.status().as_u16()).await
+        }
+        Ok(answer) => {
+            let status = answer.status().as_u16();
+            refused(sandbox, &event, Some(status), &format!("answered {status}")).await
+        }
+        Err(error) => refused(sandbox, &event, None, &in_one_line(&error)).await,
+    }
+}
+
+async fn accepted(sandbox: &Sandbox, event: &Claimed, status: u16) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update sandbox.events set delivered_at = $2, last_status = $3, last_error = null
+         where seq = $1 and delivered_at is null",
+    )
+    .bind(event.seq)
+    .bind(Timestamp::now().to_sqlx())
+    .bind(i32::from(status))
+    .execute(sandbox.pool())
+    .await?;
+    Ok(())
+}
+
+async fn refused(
+    sandbox: &Sandbox,
+    event: &Claimed,
+    status: Option<u16>,
+    error: &str,
+) -> Result<(), sqlx::Error> {
+    let now = Timestamp::now();
+    let gives_up = now.duration_since(event.created_at.to_jiff()) > GIVE_UP_AFTER;
+    if gives_up {
+        tracing::warn!(event.id, event.type = event.kind, error, "a webhook was refused for three days and is given up");
+    } else {
+        tracing::debug!(event.id, event.type = event.kind, event.attempts, error, "a webhook was not accepted");
+    }
+    let next = now + retry_delay(event.attempts);
+    // Only the claim that is still the latest may say when the next attempt is.
+    sqlx::query(
+        "update sandbox.events
+         set last_status = $3, last_error = $4, next_attempt_at = $5, gave_up_at = case when $6 then $7 end
+         where seq = $1 and attempts = $2 and delivered_at is null",
+    )
+    .bind(event.seq)
+    .bind(event.attempts)
+    .bind(status.map(i32::from))
+    .bind(error)
+    .bind(next.to_sqlx())
+    .bind(gives_up)
+    .bind(now.to_sqlx())
+    .execute(sandbox.pool())
+    .await?;
+    Ok(())
+}
+
+/// Doubles from half a second to an hour.
+fn retry_delay(attempts: i32) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1))
+        .unwrap_or_default()
+        .min(20);
+    Duration::from_millis(
+        RETRY_FIRST_MS
+            .saturating_mul(1 << doublings)
+            .min(RETRY_MOST_MS),
+    )
+}
+
+fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line = format!("{line}: {cause}");
+        source = cause.source();
+    }
+    line.chars().take(ERROR_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_from_half_a_second_to_an_hour() {
+        assert_eq!(retry_delay(1), Duration::from_millis(500));
+        assert_eq!(retry_delay(2), Duration::from_secs(1));
+        assert_eq!(retry_delay(5), Duration::from_secs(8));
+        assert_eq!(retry_delay(100), Duration::from_secs(3600));
+        assert_eq!(retry_delay(i32::MAX), Duration::from_secs(3600));
+    }
+}
