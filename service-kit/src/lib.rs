@@ -25,6 +25,7 @@ pub mod signing;
 pub mod telemetry;
 pub mod time;
 pub mod validation;
+pub mod vault;
 
 pub use auth::{Access, ApiRouter, Caller, Role, RouteRule};
 pub use problem::Problem;
@@ -33,3 +34,4 @@ pub use shutdown::{Lifetimes, Shutdown};
 pub use time::Clock;
 pub use utoipa_axum::routes;
 pub use validation::Validation;
+pub use vault::{Vault, VaultError};

@@ -4,8 +4,9 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Connection, Executor, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection, Executor, Postgres, Transaction};
 use thiserror::Error;
 
 /// How long a start waits for the server.
@@ -22,6 +23,26 @@ const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 const STATEMENT_TIMEOUT_MILLIS: &str = "30000";
 /// A transaction that its owner forgot is ended by the server.
 const IDLE_IN_TRANSACTION_TIMEOUT_MILLIS: &str = "60000";
+
+/// A migration may take long on a large table, and not for ever.
+const MIGRATION_TIMEOUT_MILLIS: u64 = 30 * 60 * 1_000;
+const MIGRATED_POLL_PERIOD: Duration = Duration::from_millis(250);
+
+/// Why a role cannot start on this database.
+#[derive(Debug, Error)]
+pub enum NotMigratedError {
+    /// Nobody has migrated it within the time a start waits.
+    #[error("the database lacks {missing} migrations of {table} after {} s; run `waybill migrate`", STARTUP_WAIT.as_secs())]
+    Missing {
+        /// How many.
+        missing: usize,
+        /// The table that records them.
+        table: String,
+    },
+    /// The database failed while it was asked.
+    #[error("the database cannot be asked for its migrations")]
+    Database(#[from] sqlx::Error),
+}
 
 /// Why there is no connection to Postgres.
 #[derive(Debug, Error)]
@@ -103,6 +124,78 @@ pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx
         Ok(opened) => opened,
         Err(_) => Err(sqlx::Error::WorkerCrashed),
     }
+}
+
+/// Applies the migrations that are missing. Any number of processes may do this at once: one works, the others wait and
+/// find it done.
+///
+/// # Errors
+/// When a migration fails, or one that was applied has been edited since.
+pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> Result<(), MigrateError> {
+    // A connection of its own, closed at the end: the lock of a migration that fails belongs to its connection, and in
+    // the pool it would stay locked for ever.
+    let mut connection = sqlx::PgConnection::connect_with(&pool.connect_options()).await?;
+    sqlx::query("select set_config('statement_timeout', $1, false)")
+        .bind(MIGRATION_TIMEOUT_MILLIS.to_string())
+        .execute(&mut connection)
+        .await?;
+    let migrated = migrator.run_direct(None, &mut connection, false).await;
+    // Whatever happens to the connection now, what was migrated is committed.
+    let _: Result<(), sqlx::Error> = connection.close().await;
+    migrated
+}
+
+/// Waits until somebody (`waybill migrate`) has applied all of the migrations, up to a minute.
+///
+/// # Errors
+/// When nobody has, or the database fails.
+pub async fn wait_until_migrated(
+    pool: &PgPool,
+    migrator: &Migrator,
+) -> Result<(), NotMigratedError> {
+    let table = migrator.table_name.to_string();
+    let started = Instant::now();
+    let mut reported = false;
+    loop {
+        let missing = missing_migrations(pool, migrator, &table).await?;
+        if missing == 0 {
+            return Ok(());
+        }
+        if started.elapsed() >= STARTUP_WAIT {
+            return Err(NotMigratedError::Missing { missing, table });
+        }
+        if !reported {
+            reported = true;
+            tracing::info!(table, missing, "waiting for the database to be migrated");
+        }
+        tokio::time::sleep(MIGRATED_POLL_PERIOD).await;
+    }
+}
+
+async fn missing_migrations(
+    pool: &PgPool,
+    migrator: &Migrator,
+    table: &str,
+) -> Result<usize, sqlx::Error> {
+    let there: (bool,) = sqlx::query_as("select to_regclass($1) is not null")
+        .bind(table)
+        .fetch_one(pool)
+        .await?;
+    let applied: Vec<i64> = if there.0 {
+        // The name is the migrator's, written in our source.
+        sqlx::query_scalar(AssertSqlSafe(format!(
+            "select version from {table} where success"
+        )))
+        .fetch_all(pool)
+        .await?
+    } else {
+        Vec::new()
+    };
+    Ok(migrator
+        .iter()
+        .filter(|migration| !migration.migration_type.is_down_migration())
+        .filter(|migration| !applied.contains(&migration.version))
+        .count())
 }
 
 /// Whether the error says that the database is away or overloaded, rather than that the statement is wrong.

@@ -1,0 +1,181 @@
+//! The pool against a real Postgres: no transaction outlives its owner, nothing runs or waits without a limit.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use service_kit::postgres;
+use sqlx::PgPool;
+
+async fn pool(max: u32) -> PgPool {
+    let url = SecretString::from(dev_servers::fresh_database().await.unwrap());
+    postgres::connect(&url, "pool-test", max).await.unwrap()
+}
+
+/// How many of the pool's connections have a transaction open although nobody uses them.
+async fn poisoned(pool: &PgPool) -> usize {
+    let mut open = 0;
+    // Held together, so that each connection of the pool is looked at once.
+    let mut connections = Vec::new();
+    for _ in 0..pool.size() {
+        connections.push(pool.acquire().await.unwrap());
+    }
+    for connection in &mut connections {
+        // In a transaction, the second of two statements sees the time at which the transaction began.
+        let (first,): (f64,) = sqlx::query_as("select extract(epoch from now())::float8")
+            .fetch_one(&mut **connection)
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let (second,): (f64,) = sqlx::query_as("select extract(epoch from now())::float8")
+            .fetch_one(&mut **connection)
+            .await
+            .unwrap();
+        if first >= second {
+            open += 1;
+        }
+    }
+    open
+}
+
+/// Drops futures that open a transaction at every moment of their life.
+async fn cancel_many<F, T>(pool: &PgPool, open: impl Fn(PgPool) -> F)
+where
+    F: Future<Output = T>,
+{
+    for round in 0..300_u64 {
+        let limit = Duration::from_micros(20 + round * 7 % 900);
+        let _cancelled_or_not = tokio::time::timeout(limit, open(pool.clone())).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opening_of_a_transaction_that_is_cancelled_leaves_none_behind() {
+    let pool = pool(4).await;
+    cancel_many(&pool, |pool| async move {
+        let transaction = postgres::begin(&pool).await;
+        drop(transaction);
+    })
+    .await;
+    assert_eq!(poisoned(&pool).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn also_the_drivers_own_begin_is_cleaned_up_when_the_connection_comes_back() {
+    let pool = pool(4).await;
+    cancel_many(&pool, |pool| async move {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the very call whose trap is tested"
+        )]
+        let transaction = pool.begin().await;
+        drop(transaction);
+    })
+    .await;
+    assert_eq!(poisoned(&pool).await, 0);
+}
+
+#[tokio::test]
+async fn a_transaction_commits_and_rolls_back_as_it_should() {
+    let pool = pool(2).await;
+    sqlx::query("create table t (n int)")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let mut kept = postgres::begin(&pool).await.unwrap();
+    sqlx::query("insert into t values (1)")
+        .execute(&mut *kept)
+        .await
+        .unwrap();
+    kept.commit().await.unwrap();
+    let mut dropped = postgres::begin(&pool).await.unwrap();
+    sqlx::query("insert into t values (2)")
+        .execute(&mut *dropped)
+        .await
+        .unwrap();
+    drop(dropped);
+    let rows: Vec<(i32,)> = sqlx::query_as("select n from t")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(rows, [(1,)]);
+}
+
+#[tokio::test]
+async fn statements_and_forgotten_transactions_have_limits() {
+    let pool = pool(1).await;
+    for (setting, value) in [
+        ("statement_timeout", "30s"),
+        ("idle_in_transaction_session_timeout", "1min"),
+        ("application_name", "pool-test"),
+    ] {
+        let (shown,): (String,) = sqlx::query_as("select current_setting($1)")
+            .bind(setting)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(shown, value, "{setting}");
+    }
+}
+
+#[tokio::test]
+async fn waiting_for_a_free_connection_ends_after_three_seconds_as_database_unavailable() {
+    let pool = pool(1).await;
+    let _held = pool.acquire().await.unwrap();
+    let started = Instant::now();
+    let error = postgres::begin(&pool).await.unwrap_err();
+    assert!(postgres::is_unavailable(&error), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_wrong_password_or_database_is_refused_at_once_with_the_servers_name() {
+    let url = dev_servers::fresh_database().await.unwrap();
+    let (base, _) = url.rsplit_once('/').unwrap();
+    let started = Instant::now();
+    let error = postgres::connect(
+        &SecretString::from(format!("{base}/no_such_database")),
+        "test",
+        1,
+    )
+    .await
+    .unwrap_err();
+    assert!(
+        matches!(error, postgres::ConnectError::Refused { .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("no_such_database"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_wrong_statement_is_not_taken_for_an_absent_database() {
+    let pool = pool(1).await;
+    let error = sqlx::query("selekt 1").execute(&pool).await.unwrap_err();
+    assert!(!postgres::is_unavailable(&error));
+}
+
+#[tokio::test]
+async fn a_database_that_nobody_migrates_is_noticed_and_one_that_is_migrated_meanwhile_is_waited_for()
+ {
+    let pool = pool(4).await;
+    let migrator = service_kit::vault::migrator();
+    let waiting = {
+        let pool = pool.clone();
+        tokio::spawn(async move {
+            postgres::wait_until_migrated(&pool, &service_kit::vault::migrator()).await
+        })
+    };
+    assert!(!waiting.is_finished());
+    postgres::migrate(&pool, &migrator).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), waiting)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+}
