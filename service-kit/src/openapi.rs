@@ -5,7 +5,6 @@ use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 /// Serves `/openapi.json` and `/docs`. The page loads nothing from the internet.
-#[must_use]
 pub fn router(document: OpenApi) -> Router {
     SwaggerUi::new("/docs")
         .url("/openapi.json", document)

@@ -120,7 +120,12 @@ pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx
     let pool = pool.clone();
     // In a task of its own the opening always runs to its end; when nobody waits for it any more, the transaction is
     // dropped there, and dropping rolls back.
-    match tokio::spawn(async move { pool.begin().await }).await {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where nobody can cancel it"
+    )]
+    let opening = tokio::spawn(async move { pool.begin().await });
+    match opening.await {
         Ok(opened) => opened,
         Err(_) => Err(sqlx::Error::WorkerCrashed),
     }

@@ -104,7 +104,6 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
     }
 
     /// The plain router, its document and its access table.
-    #[must_use]
     pub fn into_parts(self) -> (Router<S>, OpenApi, Vec<RouteRule>) {
         let (router, mut document) = self.inner.split_for_parts();
         complete(&mut document);

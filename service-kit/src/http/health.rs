@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use futures::future::join_all;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::Mutex;
 
+use super::layers::Verbatim;
 use crate::telemetry;
 
 /// A check that takes longer has failed.
@@ -168,6 +169,7 @@ fn plain(status: StatusCode, text: String) -> Response {
     (
         status,
         [(CONTENT_TYPE, PLAIN), (CACHE_CONTROL, "no-store")],
+        Extension(Verbatim),
         text,
     )
         .into_response()
@@ -182,7 +184,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_check_that_hangs_has_failed_after_two_seconds() {
         let readiness = Readiness::new();
-        readiness.check("stuck", || std::future::pending());
+        readiness.check("stuck", std::future::pending);
         let report = readiness.report().await;
         assert_eq!(report[0].1, Err("no answer within 2 s".to_owned()));
     }

@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
@@ -38,6 +38,10 @@ pub(super) struct Gate {
     pub(super) time_limit: Duration,
 }
 
+/// Marks an answer whose plain text is meant for whoever asked, although its status is an error.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Verbatim;
+
 /// The address of the client behind a request, as far as we can know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
@@ -48,21 +52,22 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| NO_ROUTE.to_owned(), |path| path.as_str().to_owned());
-    let method = request.method().clone();
+    let method = known_method(request.method());
     let id = request_id::current().unwrap_or_default();
-    let span = tracing::info_span!("request", http.method = %method, http.route = %route, request.id = %id);
+    let span =
+        tracing::info_span!("request", http.method = method, http.route = %route, request.id = %id);
     async move {
         let started = Instant::now();
         let response = next.run(request).await;
         let elapsed = started.elapsed();
         let status = response.status().as_u16();
         let labels = [
-            ("method", method.to_string()),
+            ("method", method.to_owned()),
             ("route", route.clone()),
             ("status", status.to_string()),
         ];
         metrics::counter!("waybill_http_requests_total", &labels).increment(1);
-        metrics::histogram!("waybill_http_request_seconds", "method" => method.to_string(), "route" => route.clone())
+        metrics::histogram!("waybill_http_request_seconds", "method" => method, "route" => route.clone())
             .record(elapsed.as_secs_f64());
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         match route.as_str() {
@@ -76,6 +81,23 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     }
     .instrument(span)
     .await
+}
+
+/// Callers can make up methods without end; labels of metrics cannot be without end.
+fn known_method(method: &Method) -> &'static str {
+    [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::HEAD,
+        Method::OPTIONS,
+    ]
+    .iter()
+    .zip(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
+    .find_map(|(known, name)| (known == method).then_some(name))
+    .unwrap_or("other")
 }
 
 /// A panic becomes a 500 that says nothing of it; the panic hook has logged it.
@@ -220,6 +242,9 @@ pub(super) async fn no_route(OriginalUri(uri): OriginalUri) -> Problem {
 
 /// Whether an error answer already has a form: JSON of ours or of another API, gRPC, a page.
 fn has_body_of_its_own(response: &Response) -> bool {
+    if response.extensions().get::<Verbatim>().is_some() {
+        return true;
+    }
     match response.headers().get(CONTENT_TYPE) {
         Some(kind) => !kind.as_bytes().starts_with(b"text/plain"),
         None => false,

@@ -9,6 +9,7 @@ mod serve;
 mod server;
 
 pub use health::Readiness;
+pub use layers::ClientAddress;
 pub use rate_limit::RateLimit;
 pub use serve::{DRAIN_LIMIT, serve};
 pub use server::{HttpLimits, ServerBuilder};

@@ -46,6 +46,16 @@ pub async fn serve(
     readiness: Readiness,
     shutdown: &Shutdown,
 ) {
+    serve_and_drain(listener, router, readiness, shutdown, DRAIN_LIMIT).await;
+}
+
+async fn serve_and_drain(
+    listener: TcpListener,
+    router: Router,
+    readiness: Readiness,
+    shutdown: &Shutdown,
+    drain_limit: Duration,
+) {
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let cut_off = CancellationToken::new();
@@ -76,14 +86,14 @@ pub async fn serve(
     readiness.drain();
     drop(listener);
     let open = graceful.count();
-    if tokio::time::timeout(DRAIN_LIMIT, graceful.shutdown())
+    if tokio::time::timeout(drain_limit, graceful.shutdown())
         .await
         .is_err()
     {
         tracing::warn!(
             connections = open,
             "some requests had not ended {} s after the shutdown began; cutting them off",
-            DRAIN_LIMIT.as_secs()
+            drain_limit.as_secs()
         );
         cut_off.cancel();
     }
@@ -157,4 +167,114 @@ fn service(
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request)
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use axum::routing::get;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    const SHORT_DRAIN: Duration = Duration::from_millis(300);
+
+    struct Running {
+        url: String,
+        shutdown: Shutdown,
+        readiness: Readiness,
+        ended: tokio::task::JoinHandle<()>,
+    }
+
+    async fn run(router: Router) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (shutdown, readiness) = (Shutdown::new(), Readiness::new());
+        let (stop, ready) = (shutdown.clone(), readiness.clone());
+        let ended = tokio::spawn(async move {
+            serve_and_drain(listener, router, ready, &stop, SHORT_DRAIN).await;
+        });
+        Running {
+            url,
+            shutdown,
+            readiness,
+            ended,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_open_request_is_answered_although_the_shutdown_began_and_a_new_one_is_not_taken() {
+        let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (tell, wait) = (Arc::clone(&entered), Arc::clone(&go_on));
+        let server = run(Router::new().route(
+            "/slow",
+            get(move || async move {
+                tell.notify_one();
+                wait.notified().await;
+                "done"
+            }),
+        ))
+        .await;
+        let url = format!("{}/slow", server.url);
+        let answer = tokio::spawn(async move { reqwest::get(url).await.unwrap().text().await });
+        entered.notified().await;
+        server.shutdown.begin();
+        // The listener is closed before the drain begins, so that others take what comes now.
+        while !server
+            .readiness
+            .report()
+            .await
+            .iter()
+            .any(|(_, said)| said.is_err())
+        {
+            tokio::task::yield_now().await;
+        }
+        let refused = reqwest::get(&server.url).await;
+        go_on.notify_one();
+        assert_eq!(answer.await.unwrap().unwrap(), "done");
+        assert!(refused.is_err());
+        server.ended.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_does_not_keep_the_server_from_ending() {
+        let server = run(Router::new().route(
+            "/endless",
+            get(|| async {
+                let endless = futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+                Body::from_stream(endless)
+            }),
+        ))
+        .await;
+        let endless = reqwest::get(format!("{}/endless", server.url))
+            .await
+            .unwrap();
+        let began = Instant::now();
+        server.shutdown.begin();
+        tokio::time::timeout(Duration::from_secs(5), server.ended)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(began.elapsed() >= SHORT_DRAIN);
+        assert!(endless.bytes().await.is_err(), "it was cut off");
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_does_not_hold_up_the_end() {
+        let server = run(Router::new().route("/", get(|| async { "ok" }))).await;
+        let client = reqwest::Client::new();
+        client
+            .get(&server.url)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        let began = Instant::now();
+        server.shutdown.begin();
+        server.ended.await.unwrap();
+        assert!(began.elapsed() < SHORT_DRAIN);
+    }
 }

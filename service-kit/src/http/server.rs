@@ -118,9 +118,8 @@ impl ServerBuilder {
     }
 
     /// The finished router, the API's document and its access table.
-    #[must_use]
     pub fn build_with_table(self) -> (Router, Option<OpenApi>, Vec<RouteRule>) {
-        let mut router = self.others.merge(health::router(self.readiness));
+        let mut router = self.others;
         let (mut document, mut table) = (None, Vec::new());
         if let Some(api) = self.api {
             let (routes, described, rules) = api.into_parts();
@@ -143,6 +142,8 @@ impl ServerBuilder {
             .fallback(layers::no_route)
             .layer(DefaultBodyLimit::max(DEFAULT_BODY_LIMIT_BYTES))
             .layer(from_fn_with_state(Arc::clone(&gate), layers::limit))
+            // Inside the limits a server under load would look dead to its probes, and be killed for it.
+            .merge(health::router(self.readiness))
             .layer(from_fn_with_state(gate, layers::authenticate))
             .layer(from_fn(layers::catch_panic))
             .layer(from_fn(layers::speak_problem))
@@ -152,7 +153,6 @@ impl ServerBuilder {
     }
 
     /// The finished router.
-    #[must_use]
     pub fn build(self) -> Router {
         self.build_with_table().0
     }

@@ -43,7 +43,7 @@ pub fn format_duration(duration: Duration) -> String {
     let (unit, size) = UNITS
         .into_iter()
         .rev()
-        .find(|(_, size)| millis >= u128::from(*size) && millis % u128::from(*size) == 0)
+        .find(|(_, size)| millis >= u128::from(*size) && millis.is_multiple_of(u128::from(*size)))
         .unwrap_or(("ms", 1));
     format!("{}{unit}", millis / u128::from(size))
 }
