@@ -79,9 +79,8 @@ async fn admin_only() -> &'static str {
 }
 
 #[utoipa::path(get, path = "/panic", responses((status = 200)))]
-async fn panics() -> String {
-    let secret: Option<String> = None;
-    secret.expect("the database password is hunter2")
+async fn panics() -> &'static str {
+    panic!("the database password is hunter2")
 }
 
 #[utoipa::path(get, path = "/slow", responses((status = 200)))]

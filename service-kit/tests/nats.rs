@@ -68,3 +68,53 @@ async fn a_wrong_token_is_refused_at_once_instead_of_after_a_minute() {
         "a token must not be shown: {error}"
     );
 }
+
+#[tokio::test]
+async fn a_server_that_goes_away_and_comes_back_is_found_again_and_asked_again() {
+    let server = dev_servers::NatsServer::temporary().unwrap();
+    let client = nats::connect(&settings(&server.url()), "test")
+        .await
+        .unwrap();
+    server.kill9();
+    // While it is away a question fails within its limit instead of waiting for ever.
+    let asked = tokio::time::timeout(
+        Duration::from_secs(20),
+        client.request("nobody", "?".into()),
+    );
+    assert!(asked.await.expect("a question must have a limit").is_err());
+    server.restart().unwrap();
+    let mut messages = client.subscribe("service_kit.back").await.unwrap();
+    let back = async {
+        loop {
+            client
+                .publish("service_kit.back", "here".into())
+                .await
+                .unwrap();
+            let next = tokio::time::timeout(Duration::from_millis(200), messages.next());
+            if let Ok(Some(message)) = next.await {
+                return message;
+            }
+        }
+    };
+    let message = tokio::time::timeout(Duration::from_secs(20), back)
+        .await
+        .unwrap();
+    assert_eq!(message.payload, "here");
+}
+
+#[tokio::test]
+async fn a_role_that_starts_before_its_server_waits_for_it() {
+    let server = dev_servers::NatsServer::temporary().unwrap();
+    let settings = settings(&server.url());
+    server.kill9();
+    let connecting = tokio::spawn(async move { nats::connect(&settings, "test").await });
+    tokio::task::yield_now().await;
+    assert!(!connecting.is_finished());
+    server.restart().unwrap();
+    let client = tokio::time::timeout(Duration::from_secs(20), connecting)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    client.flush().await.unwrap();
+}

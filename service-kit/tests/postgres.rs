@@ -177,3 +177,43 @@ async fn a_database_that_nobody_migrates_is_noticed_and_one_that_is_migrated_mea
         .unwrap()
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_database_that_goes_away_is_unavailable_and_serves_again_when_it_is_back() {
+    let server = dev_servers::Postgres::temporary().unwrap();
+    let url = SecretString::from(server.fresh_database().await.unwrap());
+    let pool = postgres::connect(&url, "pool-test", 4).await.unwrap();
+    sqlx::query("select 1").execute(&pool).await.unwrap();
+
+    server.kill9();
+    for _ in 0..3 {
+        let error = postgres::begin(&pool).await.unwrap_err();
+        assert!(postgres::is_unavailable(&error), "{error:?}");
+    }
+    server.restart().unwrap();
+    let back = async {
+        while let Err(error) = sqlx::query("select 1").execute(&pool).await {
+            assert!(postgres::is_unavailable(&error), "{error:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), back)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_role_that_starts_before_its_database_waits_for_it() {
+    let server = dev_servers::Postgres::temporary().unwrap();
+    let url = SecretString::from(server.fresh_database().await.unwrap());
+    server.kill9();
+    let connecting = tokio::spawn(async move { postgres::connect(&url, "pool-test", 1).await });
+    tokio::task::yield_now().await;
+    assert!(!connecting.is_finished());
+    server.restart().unwrap();
+    tokio::time::timeout(Duration::from_secs(30), connecting)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+}

@@ -189,16 +189,13 @@ fn who(tokens: &Tokens, headers: &HeaderMap) -> Authentication {
             false => Authentication::Anonymous,
         };
     };
-    let token = value
+    let verified = value
         .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    match token.map(|token| tokens.verify(token)) {
-        Some(Ok(caller)) => Authentication::Known(caller),
-        Some(Err(error)) => Authentication::Refused(error),
-        None => Authentication::Refused(AuthError::NotBearer),
+        .map_err(|_| AuthError::NotBearer)
+        .and_then(|value| tokens.verify_authorization(value));
+    match verified {
+        Ok(caller) => Authentication::Known(caller),
+        Err(error) => Authentication::Refused(error),
     }
 }
 

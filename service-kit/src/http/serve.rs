@@ -28,8 +28,9 @@ use crate::shutdown::Shutdown;
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// Connections at one moment; more wait in the system's queue.
 const MAX_CONNECTIONS: usize = 4_096;
-/// A client that sends its headers more slowly is cut off; so is an idle connection that sends none.
-const HEADER_READ_LIMIT: Duration = Duration::from_secs(30);
+/// A client that sends its headers more slowly is cut off; so is an idle connection that sends none. Longer than the
+/// minute after which proxies let go of an idle connection: the one who lets go first must be the one who sends.
+const HEADER_READ_LIMIT: Duration = Duration::from_secs(75);
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 const MAX_HTTP2_HEADER_BYTES: u32 = 64 * 1024;

@@ -33,9 +33,6 @@ pub struct SettingsArgs {
     /// Where HTTP is served [default: 127.0.0.1:8080].
     #[arg(long, env = "WAYBILL_HTTP_ADDR", value_name = "IP:PORT", global = true)]
     pub http_addr: Option<String>,
-    /// Where gRPC is served [default: the same as HTTP].
-    #[arg(long, env = "WAYBILL_GRPC_ADDR", value_name = "IP:PORT", global = true)]
-    pub grpc_addr: Option<String>,
     /// The NATS servers, separated by commas [default: `up` starts one].
     #[arg(
         long,
@@ -259,12 +256,6 @@ impl SettingsArgs {
             SocketAddr::from(([127, 0, 0, 1], 8080)),
             parse_addr,
         );
-        let grpc_addr = reader.value(
-            "WAYBILL_GRPC_ADDR",
-            self.grpc_addr.as_deref(),
-            http_addr,
-            parse_addr,
-        );
         let data_dir = path(self.data_dir.as_deref(), || PathBuf::from(".waybill"));
         let signing_key_file = path(self.signing_key_file.as_deref(), || {
             data_dir.join("signing.key")
@@ -287,7 +278,6 @@ impl SettingsArgs {
         }
         Settings {
             http_addr,
-            grpc_addr,
             nats_url: self.nats_servers(reader),
             database_url: self.database(reader),
             data_dir,
@@ -651,7 +641,6 @@ mod tests {
     fn without_anything_set_the_documented_defaults_hold() {
         let settings = SettingsArgs::default().resolve().unwrap();
         assert_eq!(settings.http_addr.to_string(), "127.0.0.1:8080");
-        assert_eq!(settings.grpc_addr, settings.http_addr);
         assert_eq!(settings.public_url, "http://127.0.0.1:8080");
         assert_eq!(settings.data_dir, PathBuf::from(".waybill"));
         assert_eq!(

@@ -23,8 +23,6 @@ const HIDDEN: &str = "(hidden)";
 pub struct Settings {
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
-    /// Where gRPC is served; the same address as HTTP unless said otherwise.
-    pub grpc_addr: SocketAddr,
     /// The NATS servers, if some were named; `up` starts one otherwise.
     pub nats_url: Option<Vec<String>>,
     /// The Postgres database, if one was named; `up` starts one otherwise.
@@ -158,7 +156,6 @@ impl Settings {
         let payment = self.payment.as_ref();
         vec![
             ("WAYBILL_HTTP_ADDR", self.http_addr.to_string()),
-            ("WAYBILL_GRPC_ADDR", self.grpc_addr.to_string()),
             (
                 "WAYBILL_NATS_URL",
                 text(self.nats_url.as_ref().map(|urls| {

@@ -149,6 +149,19 @@ impl Tokens {
         Ok(jsonwebtoken::encode(&header, &claims, &self.signing)?)
     }
 
+    /// Who the value of an `Authorization` header speaks for, at whatever door it came in.
+    ///
+    /// # Errors
+    /// When it is not `Bearer <token>`, or the token is not accepted.
+    pub fn verify_authorization(&self, value: &str) -> Result<Caller, AuthError> {
+        match value.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                self.verify(token.trim())
+            }
+            _ => Err(AuthError::NotBearer),
+        }
+    }
+
     /// Who the token speaks for.
     ///
     /// # Errors
@@ -369,6 +382,24 @@ mod tests {
             assert!(
                 tokens.verify(&forged(&key, header.clone(), other)).is_err(),
                 "a token without {needed} must be refused"
+            );
+        }
+    }
+
+    #[test]
+    fn an_authorization_is_a_bearer_token_and_nothing_else() {
+        let tokens = Tokens::new(&key(), clock());
+        let token = tokens
+            .issue(Role::Customer, Uuid::from_u128(1), HOUR)
+            .unwrap();
+        for good in [format!("Bearer {token}"), format!("bearer  {token} ")] {
+            assert!(tokens.verify_authorization(&good).is_ok(), "{good}");
+        }
+        for bad in [token.clone(), format!("Basic {token}"), "Bearer".to_owned()] {
+            assert_eq!(
+                tokens.verify_authorization(&bad),
+                Err(AuthError::NotBearer),
+                "{bad}"
             );
         }
     }
