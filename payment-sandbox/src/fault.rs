@@ -12,9 +12,13 @@ use axum::{
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::{Executor, Postgres};
+use sqlx::{Executor, FromRow, Postgres};
 
-use crate::{Sandbox, call::About, error::ApiError};
+use crate::{
+    Sandbox,
+    call::About,
+    error::{ApiError, Failure},
+};
 
 const TIMES_MAX: i32 = 1_000;
 const DELAY_MS_MAX: i64 = 120_000;
@@ -213,33 +217,30 @@ async fn order(
     .await;
     match inserted {
         Ok(_) => (StatusCode::CREATED, Json(json!({ "ordered": order.times }))).into_response(),
-        Err(error) => crate::error::Failure::from(error)
-            .into_api_error()
-            .into_response(),
+        Err(error) => Failure::from(error).into_api_error().into_response(),
     }
 }
 
+/// Faults that wait, alike ones together.
+#[derive(Debug, Serialize, FromRow)]
+struct Waiting {
+    operation: String,
+    kind: String,
+    delay_ms: i64,
+    order_id: Option<String>,
+    times: i64,
+}
+
 async fn list(State(sandbox): State<Sandbox>) -> Response {
-    let rows: Result<Vec<(String, String, i64, Option<String>, i64)>, sqlx::Error> =
-        sqlx::query_as(
-            "select operation, kind, delay_ms, order_id, count(*) from sandbox.faults
+    let waiting: Result<Vec<Waiting>, sqlx::Error> = sqlx::query_as(
+        "select operation, kind, delay_ms, order_id, count(*) as times from sandbox.faults
          group by operation, kind, delay_ms, order_id order by min(id)",
-        )
-        .fetch_all(sandbox.pool())
-        .await;
-    match rows {
-        Ok(rows) => {
-            let waiting: Vec<_> = rows
-                .into_iter()
-                .map(|(operation, kind, delay_ms, order_id, times)| {
-                    json!({ "operation": operation, "kind": kind, "delay_ms": delay_ms, "order_id": order_id, "times": times })
-                })
-                .collect();
-            Json(json!({ "faults": waiting })).into_response()
-        }
-        Err(error) => crate::error::Failure::from(error)
-            .into_api_error()
-            .into_response(),
+    )
+    .fetch_all(sandbox.pool())
+    .await;
+    match waiting {
+        Ok(waiting) => Json(json!({ "faults": waiting })).into_response(),
+        Err(error) => Failure::from(error).into_api_error().into_response(),
     }
 }
 
@@ -249,8 +250,6 @@ async fn clear(State(sandbox): State<Sandbox>) -> Response {
         .await
     {
         Ok(_) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => crate::error::Failure::from(error)
-            .into_api_error()
-            .into_response(),
+        Err(error) => Failure::from(error).into_api_error().into_response(),
     }
 }

@@ -340,9 +340,10 @@ fn insert(
     let Some((first, rest)) = path.split_first() else {
         return Ok(());
     };
-    let segment = first
-        .clone()
-        .unwrap_or_else(|| Segment::Place(branch.len()));
+    let segment = match first {
+        Some(segment) => segment.clone(),
+        None => next_place(branch),
+    };
     if rest.is_empty() {
         return match branch.insert(segment, Node::Text(value)) {
             Some(Node::Branch(_)) => Err(clash()),
@@ -356,6 +357,15 @@ fn insert(
         Node::Branch(inner) => insert(inner, rest, value, key),
         Node::Text(_) => Err(clash()),
     }
+}
+
+/// Behind the last place that is taken, wherever the named ones stand.
+fn next_place(branch: &Branch) -> Segment {
+    let last = branch.keys().rev().find_map(|segment| match segment {
+        Segment::Place(place) => Some(*place),
+        Segment::Name(_) => None,
+    });
+    Segment::Place(last.map_or(0, |last| last + 1))
 }
 
 fn write_canonical(branch: &Branch, prefix: &str, out: &mut String) {
@@ -400,6 +410,14 @@ mod tests {
             ["payment_method_types[0]"]
         );
         assert_eq!(form.text("payment_method_types[0]").unwrap(), Some("card"));
+    }
+
+    #[test]
+    fn appended_entries_go_behind_the_numbered_ones() {
+        let form = form("a[1]=x&a[name]=n&a[]=y&a[]=z");
+        assert_eq!(form.text("a[1]").unwrap(), Some("x"));
+        assert_eq!(form.text("a[2]").unwrap(), Some("y"));
+        assert_eq!(form.text("a[3]").unwrap(), Some("z"));
     }
 
     #[test]

@@ -93,11 +93,11 @@ async fn of_order(pool: &PgPool, order_id: &str) -> Result<Value, sqlx::Error> {
                  'path', path, 'idempotency_key', idempotency_key, 'replayed', replayed, 'status', status,
                  'error_code', error_code, 'delivery', delivery, 'fault', fault,
                  'intent_id', intent_id, 'session_id', session_id) order by seq), '[]')
-                 from sandbox.calls where order_id = $1),
+                 from (select * from sandbox.calls where order_id = $1 order by seq desc limit 1000) latest),
              'webhooks', (select coalesce(json_agg(json_build_object(
                  'id', id, 'type', type, 'created_at', created_at, 'attempts', attempts, 'delivered_at', delivered_at,
                  'gave_up_at', gave_up_at, 'last_status', last_status, 'last_error', last_error) order by seq), '[]')
-                 from sandbox.events where order_id = $1))",
+                 from (select * from sandbox.events where order_id = $1 order by seq desc limit 1000) latest))",
     )
     .bind(order_id)
     .fetch_one(pool)
@@ -121,8 +121,8 @@ async fn of_all(pool: &PgPool) -> Result<Value, sqlx::Error> {
              'captured', (select coalesce(sum(amount_captured), 0)::bigint from sandbox.charges),
              'refunded', (select coalesce(sum(amount_refunded), 0)::bigint from sandbox.charges),
              'orders_captured_more_than_once', (select count(*) from per_order where times_captured > 1),
-             'some_of_them', (select coalesce(json_agg(order_id), '[]')
-                 from (select order_id from per_order where times_captured > 1 order by order_id limit 20) some),
+             'examples', (select coalesce(json_agg(order_id), '[]')
+                 from (select order_id from per_order where times_captured > 1 order by order_id limit 20) example),
              'webhooks_waiting', (select count(*) from sandbox.events where delivered_at is null and gave_up_at is null))",
     )
     .fetch_one(pool)

@@ -111,10 +111,10 @@ async fn matches(sandbox: &Sandbox, incoming: &Incoming) -> Result<Value, Failur
     incoming.form.allow(&["query", "limit", "page"])?;
     let page = Page::parse(&incoming.form)?;
     let query = Query::parse(incoming.form.required("query")?)?;
-    let skip = match incoming.form.integer_at_least("page", 0)? {
-        Some(skip) => skip,
-        None => 0,
-    };
+    let skip: i64 = incoming
+        .form
+        .integer_at_least("page", 0)?
+        .unwrap_or_default();
     // An index is built behind the ledger: what is younger than this is not in it yet.
     let indexed_until = Timestamp::now() - sandbox.config().search_lag;
     let rows: Vec<Intent> = sqlx::query_as(
