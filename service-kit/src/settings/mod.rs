@@ -1,6 +1,9 @@
 //! Every setting of Waybill, checked together: a start with three bad values names all three.
 
 mod args;
+mod reader;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::fmt;

@@ -1,0 +1,189 @@
+//! Settings as people write them: defaults, all bad values at once, secrets from files and never in what is shown.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser};
+use secrecy::ExposeSecret;
+
+use super::args::SettingsArgs;
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+fn text(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
+#[test]
+fn the_options_are_well_formed_and_each_has_a_waybill_variable() {
+    Cli::command().debug_assert();
+    for argument in Cli::command().get_arguments() {
+        let Some(variable) = argument.get_env() else {
+            assert!(matches!(argument.get_id().as_str(), "help" | "version"));
+            continue;
+        };
+        let expected = format!("WAYBILL_{}", argument.get_id().as_str().to_uppercase());
+        assert_eq!(variable.to_str().unwrap(), expected);
+    }
+}
+
+#[test]
+fn without_anything_set_the_documented_defaults_hold() {
+    let settings = SettingsArgs::default().resolve().unwrap();
+    assert_eq!(settings.http_addr.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.public_url, "http://127.0.0.1:8080");
+    assert_eq!(settings.data_dir, PathBuf::from(".waybill"));
+    assert_eq!(
+        settings.signing_key_file,
+        PathBuf::from(".waybill/signing.key")
+    );
+    assert_eq!(settings.stream_replicas, 1);
+    assert_eq!(settings.trusted_hops, 0);
+    assert!(settings.admin_nets.is_none());
+    assert!(settings.rate_limit);
+    assert!(settings.payment.is_none());
+    assert_eq!(settings.payment_answer_deadline, Duration::from_secs(5));
+    assert_eq!(settings.payment_unknown_budget, Duration::from_secs(900));
+    assert_eq!(settings.time_to_pay, Duration::from_secs(900));
+    assert_eq!(settings.hold_expiry, Duration::from_secs(1_200));
+    assert_eq!(settings.quote_ttl, Duration::from_secs(600));
+    assert!(
+        settings
+            .instance
+            .ends_with(&format!("-{}", std::process::id()))
+    );
+    assert_eq!(
+        settings.nats_url().unwrap_err(),
+        crate::settings::MissingSetting("WAYBILL_NATS_URL")
+    );
+}
+
+#[test]
+fn every_bad_value_is_named_not_only_the_first() {
+    let args = SettingsArgs {
+        http_addr: text("localhost"),
+        nats_url: text("nats://ok:4222,http://[broken"),
+        database_url: text("mysql://secret-password@host/db"),
+        stream_replicas: text("0"),
+        trusted_hops: text("-1"),
+        admin_nets: text("10.0.0.0/33"),
+        rate_limit: text("maybe"),
+        payment_answer_deadline: text("5 seconds"),
+        quote_ttl: text("0s"),
+        time_to_pay: text("30m"),
+        log: text("info,=="),
+        log_format: text("xml"),
+        nats_port: text("70000"),
+        admin_email: text("nobody"),
+        payment_url: text("https://pay.example.org"),
+        ..SettingsArgs::default()
+    };
+    let error = args.resolve().unwrap_err();
+    let names: Vec<_> = error.0.iter().map(|invalid| invalid.name).collect();
+    for expected in [
+        "WAYBILL_HTTP_ADDR",
+        "WAYBILL_NATS_URL",
+        "WAYBILL_DATABASE_URL",
+        "WAYBILL_STREAM_REPLICAS",
+        "WAYBILL_TRUSTED_HOPS",
+        "WAYBILL_ADMIN_NETS",
+        "WAYBILL_RATE_LIMIT",
+        "WAYBILL_PAYMENT_ANSWER_DEADLINE",
+        "WAYBILL_QUOTE_TTL",
+        "WAYBILL_HOLD_EXPIRY",
+        "WAYBILL_LOG",
+        "WAYBILL_LOG_FORMAT",
+        "WAYBILL_NATS_PORT",
+        "WAYBILL_ADMIN_EMAIL",
+        "WAYBILL_PAYMENT_KEY",
+        "WAYBILL_PAYMENT_WEBHOOK_SECRET",
+    ] {
+        assert!(
+            names.contains(&expected),
+            "{expected} is missing in\n{error}"
+        );
+    }
+    assert_eq!(names.len(), 16, "{error}");
+    assert!(!error.to_string().contains("secret-password"));
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let args = SettingsArgs {
+        http_addr: text(""),
+        nats_url: text(""),
+        database_url: text(""),
+        admin_password: text(""),
+        quote_ttl: text(" "),
+        ..SettingsArgs::default()
+    };
+    let settings = args.resolve().unwrap();
+    assert!(settings.nats_url.is_none() && settings.database_url.is_none());
+}
+
+#[test]
+fn several_nats_servers_are_separated_by_commas() {
+    let args = SettingsArgs {
+        nats_url: text("nats://a:4222, nats://b:4222"),
+        ..SettingsArgs::default()
+    };
+    assert_eq!(
+        args.resolve().unwrap().nats_url().unwrap(),
+        ["nats://a:4222", "nats://b:4222"]
+    );
+}
+
+#[test]
+fn a_secret_comes_from_a_file_without_its_line_end_and_never_from_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "correct horse\n").unwrap();
+    let mut args = SettingsArgs {
+        admin_email: text("ada@example.org"),
+        admin_password_file: Some(file),
+        ..SettingsArgs::default()
+    };
+    let admin = args.resolve().unwrap().first_admin.unwrap();
+    assert_eq!(admin.password.expose_secret(), "correct horse");
+
+    args.admin_password = text("other");
+    let error = args.resolve().unwrap_err();
+    assert!(
+        error.to_string().contains("WAYBILL_ADMIN_PASSWORD_FILE"),
+        "{error}"
+    );
+
+    args.admin_password = None;
+    args.admin_password_file = Some(folder.path().join("nothing-here"));
+    let error = args.resolve().unwrap_err();
+    assert!(error.to_string().contains("nothing-here"), "{error}");
+}
+
+#[test]
+fn settings_are_shown_without_their_secrets() {
+    let args = SettingsArgs {
+        nats_url: text("nats://svc:natspass@a:4222"),
+        database_url: text("postgres://way:dbpass@host/db"),
+        admin_email: text("ada@example.org"),
+        admin_password: text("adminpass"),
+        payment_url: text("https://pay.example.org/"),
+        payment_key: text("sk_keypass"),
+        payment_webhook_secret: text("whsec_hookpass"),
+        ..SettingsArgs::default()
+    };
+    let settings = args.resolve().unwrap();
+    let shown = format!(
+        "{:?} {:?} {args:?}",
+        settings.effective(),
+        settings.first_admin
+    );
+    for secret in ["natspass", "dbpass", "adminpass", "keypass", "hookpass"] {
+        assert!(!shown.contains(secret), "{secret} is shown in {shown}");
+    }
+    assert!(shown.contains("host/db") && shown.contains("a:4222"));
+    assert_eq!(settings.payment.unwrap().url, "https://pay.example.org");
+}
