@@ -17,6 +17,7 @@ pub mod http;
 pub mod idempotency;
 pub mod nats;
 pub mod openapi;
+pub mod payment;
 pub mod postgres;
 pub mod problem;
 pub mod settings;
