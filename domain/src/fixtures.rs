@@ -1,7 +1,7 @@
 //! What tests of several aggregates share: ids, money, moments, sealed text.
 
 use event_schema::ids::{CustomerId, OrderId, PartnerId, ProductId, QuoteId};
-use event_schema::{Currency, Money, PersonalKey, Sealed, Timestamp};
+use event_schema::{Currency, Money, Sealed, Timestamp, codec};
 use uuid::Uuid;
 
 /// Euro cents.
@@ -39,14 +39,25 @@ pub(crate) fn at(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(1_750_000_000_000 + ms).unwrap()
 }
 
+/// Somebody's sealed text; the same each time, which sealing itself never is.
 pub(crate) fn sealed(field: &str) -> Sealed<String> {
-    let key = PersonalKey::from_bytes(&[7; 32]).unwrap();
-    Sealed::seal(
-        &key,
-        customer_id().uuid(),
-        Uuid::from_u128(2),
+    sealed_as(field, "c2VhbGVk")
+}
+
+/// Sealed text with a ciphertext of its own. Deciders never open it.
+pub(crate) fn sealed_as(field: &str, ciphertext: &str) -> Sealed<String> {
+    #[derive(serde::Serialize)]
+    struct Stored<'a> {
+        person: Uuid,
+        origin: Uuid,
+        field: &'a str,
+        sealed: &'a str,
+    }
+    let stored = Stored {
+        person: customer_id().uuid(),
+        origin: Uuid::from_u128(2),
         field,
-        &"somebody's".to_owned(),
-    )
-    .unwrap()
+        sealed: ciphertext,
+    };
+    codec::decode(&codec::encode(&stored).unwrap()).unwrap()
 }

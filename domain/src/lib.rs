@@ -18,6 +18,7 @@ mod command_set;
 mod fixtures;
 
 pub mod customer;
+pub mod fulfilment;
 pub mod inventory;
 pub mod offer;
 pub mod order;

@@ -1,0 +1,100 @@
+//! A success that arrives after everything was put back is undone once: let go if set aside, given back if taken.
+//! The order stays called off and the stock untouched.
+
+use event_schema::Money;
+use event_schema::fulfilment::{Cause, Step};
+use event_schema::ids::EffectId;
+use event_schema::order::CancelReason;
+
+use super::Rejection;
+use super::answer::Answer;
+use super::attempt::asked_and_told;
+use super::draft::Draft;
+use super::void::record_taken;
+use crate::payment::{self, Status};
+
+pub(super) fn answered(
+    draft: &mut Draft<'_>,
+    reason: CancelReason,
+    effect_id: EffectId,
+    answer: Answer,
+) -> Result<(), Rejection> {
+    if !draft
+        .saga
+        .steps
+        .iter()
+        .any(|record| record.effect_id == Some(effect_id))
+    {
+        return Ok(());
+    }
+    match answer {
+        Answer::Authorised {
+            provider_payment_id,
+            amount,
+        } => set_aside(draft, reason, provider_payment_id, amount),
+        Answer::AlreadyCaptured {
+            provider_payment_id,
+            amount,
+        } => taken(draft, reason, provider_payment_id, amount),
+        Answer::Captured { amount } => match draft.payment.provider_payment_id.clone() {
+            Some(provider_payment_id) => taken(draft, reason, provider_payment_id, amount),
+            // Taken under a payment that nobody has named: a look-up names it.
+            None => Ok(()),
+        },
+        Answer::ActionRequired { .. }
+        | Answer::Voided
+        | Answer::NothingToVoid
+        | Answer::Refunded { .. }
+        | Answer::Refused { .. }
+        | Answer::Retry { .. }
+        | Answer::Unknown { .. }
+        | Answer::NeverHappened { .. } => Ok(()),
+    }
+}
+
+fn set_aside(
+    draft: &mut Draft<'_>,
+    reason: CancelReason,
+    provider_payment_id: String,
+    amount: Money,
+) -> Result<(), Rejection> {
+    let same = draft.payment.provider_payment_id.as_ref() == Some(&provider_payment_id);
+    // That very payment was let go or given back: this is an old answer that comes late, not a late success.
+    if same && matches!(draft.payment.status, Status::Voided | Status::Refunded) {
+        return Ok(());
+    }
+    let detail = format!("{amount} were set aside after the end ({provider_payment_id})");
+    // A sum that was never asked for does not enter the ledger, but it is let go all the same.
+    if amount == draft.saga.total {
+        draft.payment(payment::Authorise {
+            provider_payment_id,
+            amount,
+        })?;
+    }
+    draft.unwind_again(reason, &detail, Step::Void);
+    draft.put_back()
+}
+
+fn taken(
+    draft: &mut Draft<'_>,
+    reason: CancelReason,
+    provider_payment_id: String,
+    amount: Money,
+) -> Result<(), Rejection> {
+    let same = draft.payment.provider_payment_id.as_ref() == Some(&provider_payment_id);
+    if same && draft.payment.status == Status::Refunded {
+        return Ok(());
+    }
+    let detail = format!("{amount} were taken after the end ({provider_payment_id})");
+    draft.unwind_again(reason, &detail, Step::Refund);
+    if amount != draft.saga.total {
+        let detail = format!(
+            "{} ({provider_payment_id})",
+            asked_and_told(Step::Refund, draft.saga.total, amount)
+        );
+        draft.need_operator(Step::Refund, Cause::AmountMismatch, &detail);
+        return Ok(());
+    }
+    record_taken(draft, provider_payment_id, amount)?;
+    draft.put_back()
+}
