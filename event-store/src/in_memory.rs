@@ -14,7 +14,7 @@ use crate::store::{
     self, AppendError, Appended, EventStore, Freshness, Group, History, LoadError, LogEnd,
     LogIdentity, Waiting,
 };
-use crate::subscription::{BUFFERED_EVENTS_MAX, Subscription};
+use crate::subscription::{BUFFERED_EVENTS_MAX, SubscribeError, Subscription};
 
 /// Most events a follower takes out of the log at once.
 const PAGE_EVENTS: usize = 256;
@@ -250,6 +250,16 @@ impl EventStore for InMemoryStore {
         let reader = tokio::spawn(async move {
             let mut reached = after;
             let mut end = store.end.subscribe();
+            let last = *end.borrow();
+            if reached > last {
+                // The last word; a reader that is gone does not need it.
+                drop(
+                    events
+                        .send(Err(SubscribeError::Rewound { reached, end: last }))
+                        .await,
+                );
+                return;
+            }
             loop {
                 let page: Vec<Recorded> = store
                     .log()

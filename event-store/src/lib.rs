@@ -13,17 +13,28 @@
     )
 )]
 
+#[cfg(feature = "testing")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a conformance test fails by panicking, whichever crate runs it"
+)]
+pub mod conformance;
 pub mod execute;
 pub mod in_memory;
+pub mod jetstream;
 pub mod records;
 pub mod store;
 mod subscription;
+pub mod topology;
 
 pub use execute::{
     Claim, ExecuteError, Executed, Executor, Halt, Loaded, Once, Refusal, Release, Stop,
     StoredSnapshot, Work,
 };
 pub use in_memory::InMemoryStore;
+pub use jetstream::JetStreamStore;
 pub use records::{Done, Uniq};
 pub use store::{
     AppendError, Appended, EventStore, Freshness, Group, History, LoadError, LogEnd, LogIdentity,

@@ -1,0 +1,422 @@
+//! The lane: one task per process through which every group reaches the log, one batch in flight.
+//!
+//! Groups expect versions, fixed when they were decided. Only the lane turns versions into positions, and it never
+//! changes what a group expects: a batch whose fate is unclear is looked for in the log first, and only ever sent
+//! again with the same expectations, so that it can be stored once at most.
+
+use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use lru::LruCache;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use event_schema::{Position, Subject, Version};
+
+use super::api::{Api, AskError};
+use super::load::{self, LEADER_ASKS_AT_ONCE};
+use super::plan::{Built, Head, Plan, Queued};
+use super::wire::{Answer, Wire};
+use crate::store::AppendError;
+use crate::topology::EVENTS;
+
+/// Most groups that wait in the lane; callers beyond that wait to hand theirs in.
+pub(crate) const QUEUE_GROUPS_MAX: usize = 4096;
+/// A subject that conflicted travels alone for so long, so that it does not spoil the batches of others.
+const ALONE_AFTER_CONFLICT: Duration = Duration::from_secs(1);
+/// Most subjects remembered as having conflicted.
+const CONFLICTED_SUBJECTS_MAX: usize = 4096;
+/// A group that was put back so often travels alone from then on.
+const ROUNDS_TOGETHER_MAX: u32 = 3;
+/// How long one batch is tried in all before its groups are answered that the log is away.
+const BATCH_TRIED_MAX: Duration = Duration::from_secs(30);
+/// How long a group may wait for its first try.
+const WAIT_FOR_TURN_MAX: Duration = Duration::from_secs(30);
+/// How long a batch is tried that is refused although everything it expects holds, as the leader says.
+const REFUSED_IN_FLIGHT_MAX: Duration = Duration::from_secs(5);
+/// How long a lost connection is waited for before a batch is sent for the first time.
+const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(2);
+const CONNECTION_LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Pause between two tries of one batch, in milliseconds; doubles up to the most.
+const PAUSE_FIRST_MS: u64 = 2;
+const PAUSE_MAX_MS: u64 = 500;
+/// Most histories whose end is remembered.
+const HEADS_MAX: NonZeroUsize = match NonZeroUsize::new(50_000) {
+    Some(heads) => heads,
+    None => NonZeroUsize::MIN,
+};
+
+/// What the log has of a batch whose fate was unclear.
+enum Found {
+    /// It is there, from this position on.
+    Ours(Position),
+    /// Somebody else's event is where ours would be: it is not there and never will be.
+    Others,
+    /// Neither: it is not there yet.
+    Nothing,
+}
+
+pub(crate) struct Lane {
+    api: Api,
+    wire: Arc<dyn Wire>,
+    queue: VecDeque<Queued>,
+    /// Where histories end, as far as this lane knows; only a hint, checked by the broker's expectation.
+    heads: LruCache<Subject, (Version, Position)>,
+    conflicted: HashMap<Subject, Instant>,
+}
+
+impl Lane {
+    pub(crate) fn new(api: Api, wire: Arc<dyn Wire>) -> Self {
+        Self {
+            api,
+            wire,
+            queue: VecDeque::new(),
+            heads: LruCache::new(HEADS_MAX),
+            conflicted: HashMap::new(),
+        }
+    }
+
+    /// Carries groups until nobody can hand in any more.
+    pub(crate) async fn run(mut self, mut groups: mpsc::Receiver<Queued>) {
+        loop {
+            if self.queue.is_empty() {
+                match groups.recv().await {
+                    Some(queued) => self.queue.push_back(queued),
+                    None => return,
+                }
+            }
+            // What has come in while the last batch was in flight rides in this one.
+            while self.queue.len() < QUEUE_GROUPS_MAX {
+                match groups.try_recv() {
+                    Ok(queued) => self.queue.push_back(queued),
+                    Err(_) => break,
+                }
+            }
+            metrics::gauge!("waybill_append_waiting_groups").set(self.queue.len() as f64);
+            let plan = self.take();
+            if !plan.groups.is_empty() {
+                self.carry(plan).await;
+            }
+        }
+    }
+
+    /// The next batch, first come first served.
+    fn take(&mut self) -> Plan {
+        let now = Instant::now();
+        self.conflicted.retain(|_, until| *until > now);
+        let mut plan = Plan::default();
+        while let Some(mut queued) = self.queue.pop_front() {
+            if queued.since.elapsed() > WAIT_FOR_TURN_MAX && queued.rounds == 0 {
+                let why = format!(
+                    "the group waited {} s for its turn; nothing was sent",
+                    WAIT_FOR_TURN_MAX.as_secs()
+                );
+                queued.answer(Err(AppendError::Unavailable(why)));
+                continue;
+            }
+            queued.alone |= queued.rounds > ROUNDS_TOGETHER_MAX
+                || queued
+                    .subjects()
+                    .any(|subject| self.conflicted.contains_key(subject));
+            if let Err(queued) = plan.try_add(queued) {
+                self.queue.push_front(queued);
+                break;
+            }
+        }
+        plan
+    }
+
+    /// Carries one batch until its fate is known, or the limit is reached.
+    async fn carry(&mut self, mut plan: Plan) {
+        let begun = Instant::now();
+        let missing = plan.resolve(|subject| self.heads.peek(subject).copied());
+        if !missing.is_empty() {
+            match self.ask_heads(&missing).await {
+                Ok(heads) => {
+                    if !plan
+                        .resolve(|subject| heads.get(subject).copied().flatten())
+                        .is_empty()
+                    {
+                        return self.part(plan, &heads, false);
+                    }
+                }
+                Err(error) => return self.give_up(plan, &format!("{error}; nothing was sent")),
+            }
+        }
+        let built = match plan.build() {
+            Ok(built) => built,
+            Err(subject) => {
+                return self.give_up(plan, &format!("the position of {subject} stayed unknown"));
+            }
+        };
+        if let Err(why) = self.connected().await {
+            return self.give_up(plan, &format!("{why}; nothing was sent"));
+        }
+        metrics::histogram!("waybill_append_batch_messages").record(plan.messages() as f64);
+        let mut unclear = false;
+        let mut pause = Duration::from_millis(PAUSE_FIRST_MS);
+        for attempt in 0_u32.. {
+            if attempt > 0 {
+                metrics::counter!("waybill_append_resends_total").increment(1);
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(PAUSE_MAX_MS));
+            }
+            match self.try_once(&built, unclear).await {
+                Tried::Stored(first) => {
+                    metrics::histogram!("waybill_append_seconds")
+                        .record(begun.elapsed().as_secs_f64());
+                    return self.stored(plan, first);
+                }
+                // Everything it could be refused for is looked up; those who lost are told, the others go again.
+                Tried::Conflict => match self.ask_heads(&plan.subjects()).await {
+                    Ok(heads) => {
+                        let holds = self.holds(&plan, &built, &heads);
+                        if !holds {
+                            // What moved may be our own batch, landed after the last look.
+                            if unclear && let Ok(Found::Ours(first)) = self.look(&built).await {
+                                return self.stored(plan, first);
+                            }
+                            return self.part(plan, &heads, true);
+                        }
+                        // Nothing moved: somebody's write on one of the subjects is in flight. Look again shortly.
+                        if !unclear && begun.elapsed() > REFUSED_IN_FLIGHT_MAX {
+                            return self.give_up(
+                                plan,
+                                "a write of somebody else stayed in flight; nothing was stored",
+                            );
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "could not look up who lost a refused batch")
+                    }
+                },
+                Tried::Unclear(why) => {
+                    tracing::warn!(
+                        why,
+                        attempt,
+                        "the fate of a batch is unclear; looking for it in the log"
+                    );
+                    unclear = true;
+                }
+                Tried::Failed(error) => {
+                    if plan.groups.len() == 1 {
+                        return self.answer_all(plan, &error);
+                    }
+                    // One of them may be the reason; the others must not pay for it.
+                    for mut queued in plan.groups.into_iter().rev() {
+                        queued.rounds = ROUNDS_TOGETHER_MAX + 1;
+                        self.queue.push_front(queued);
+                    }
+                    return;
+                }
+            }
+            if begun.elapsed() > BATCH_TRIED_MAX {
+                let state = if unclear {
+                    "whether it was stored stayed unclear"
+                } else {
+                    "nothing was stored"
+                };
+                return self.give_up(
+                    plan,
+                    &format!("tried for {} s; {state}", BATCH_TRIED_MAX.as_secs()),
+                );
+            }
+        }
+    }
+
+    /// One send; after an unclear one the log is looked at first, and again whenever the answer is not a plain yes.
+    async fn try_once(&self, built: &Built, unclear: bool) -> Tried {
+        if unclear {
+            match self.look(built).await {
+                Ok(Found::Ours(first)) => return Tried::Stored(first),
+                Ok(Found::Others) => return Tried::Conflict,
+                Ok(Found::Nothing) => {}
+                Err(error) => return Tried::Unclear(error.to_string()),
+            }
+        }
+        if !built.unguarded.is_empty() {
+            let subjects: Vec<Subject> = built
+                .unguarded
+                .iter()
+                .map(|(subject, _)| subject.clone())
+                .collect();
+            match self.ask_heads(&subjects).await {
+                Ok(heads)
+                    if built
+                        .unguarded
+                        .iter()
+                        .all(|(subject, at)| position(&heads, subject) == *at) => {}
+                // After an unclear try the batch may be in the log by now, conditions or not.
+                Ok(_) if unclear => return Tried::Unclear("a condition no longer holds".into()),
+                Ok(_) => return Tried::Conflict,
+                Err(error) => return Tried::Unclear(error.to_string()),
+            }
+        }
+        let answer = self.wire.send(&built.messages).await;
+        let failed = match answer {
+            Answer::Stored(last) => {
+                let count = built.messages.len() as u64;
+                return Tried::Stored(Position(last.0.saturating_add(1).saturating_sub(count)));
+            }
+            Answer::Unclear(why) => return Tried::Unclear(why),
+            Answer::Conflict => None,
+            Answer::Full(why) => Some(AppendError::Full(why)),
+            Answer::Refused(why) => Some(AppendError::Refused(why)),
+            Answer::TooLarge(why) => {
+                tracing::warn!(why, "a batch was too large for the broker");
+                let size = built
+                    .messages
+                    .iter()
+                    .map(|message| message.bytes_max())
+                    .max()
+                    .unwrap_or_default();
+                let limit = self.api.client().max_payload();
+                Some(AppendError::TooLarge {
+                    what: "bytes of a message",
+                    size,
+                    limit,
+                })
+            }
+        };
+        if unclear {
+            // The refusal may only mean that an earlier try has landed meanwhile.
+            return match (self.look(built).await, failed) {
+                (Ok(Found::Ours(first)), _) => Tried::Stored(first),
+                (Ok(Found::Others), _) | (Ok(Found::Nothing), None) => Tried::Conflict,
+                (Ok(Found::Nothing), Some(error)) => Tried::Unclear(error.to_string()),
+                (Err(error), _) => Tried::Unclear(error.to_string()),
+            };
+        }
+        failed.map_or(Tried::Conflict, Tried::Failed)
+    }
+
+    /// Looks for a batch in the log. It is stored as a whole, so the first event after the expected position on its
+    /// first subject decides: it is ours, or somebody else's, or not there.
+    async fn look(&self, built: &Built) -> Result<Found, AskError> {
+        let Some(first) = built.messages.first() else {
+            return Ok(Found::Nothing);
+        };
+        let next = self
+            .api
+            .leader_next(EVENTS, first.subject.as_str(), built.first_expected)
+            .await?;
+        Ok(match next {
+            None => Found::Nothing,
+            Some(stored) if stored.event_id() == Some(first.event_id.to_string().as_str()) => {
+                Found::Ours(stored.position)
+            }
+            Some(_) => Found::Others,
+        })
+    }
+
+    /// Waits a little for a lost connection: what was never sent need not be looked for.
+    async fn connected(&self) -> Result<(), String> {
+        let begun = Instant::now();
+        while self.api.client().connection_state() != State::Connected {
+            if begun.elapsed() > CONNECTION_WAIT_MAX {
+                return Err("the connection to the broker is lost".into());
+            }
+            sleep(CONNECTION_LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    async fn ask_heads(&self, subjects: &[Subject]) -> Result<HashMap<Subject, Head>, AskError> {
+        let heads = load::heads(&self.api, subjects, LEADER_ASKS_AT_ONCE).await?;
+        Ok(subjects.iter().cloned().zip(heads).collect())
+    }
+
+    /// Whether everything the batch expects is what the leader has.
+    fn holds(&self, plan: &Plan, built: &Built, heads: &HashMap<Subject, Head>) -> bool {
+        let guarded = plan
+            .expected()
+            .all(|(subject, at)| position(heads, subject) == at);
+        guarded
+            && built
+                .unguarded
+                .iter()
+                .all(|(subject, at)| position(heads, subject) == *at)
+    }
+
+    fn stored(&mut self, plan: Plan, first: Position) {
+        let (answers, heads) = plan.stored(first);
+        for (subject, head) in heads {
+            self.heads.put(subject, head);
+        }
+        metrics::counter!("waybill_append_groups_total", "result" => "stored")
+            .increment(answers.len() as u64);
+        for (queued, appended) in answers {
+            queued.answer(Ok(appended));
+        }
+    }
+
+    /// Parts the losers from the others: those go again, at the head of the queue and in their order.
+    fn part(&mut self, plan: Plan, heads: &HashMap<Subject, Head>, refused: bool) {
+        for (subject, head) in heads {
+            match head {
+                Some(head) => drop(self.heads.put(subject.clone(), *head)),
+                None => drop(self.heads.pop(subject)),
+            }
+        }
+        let (lost, left) = Plan::sift(plan.groups, heads);
+        metrics::counter!("waybill_append_groups_total", "result" => "conflict")
+            .increment(lost.len() as u64);
+        let until = Instant::now() + ALONE_AFTER_CONFLICT;
+        for (queued, conflict) in lost {
+            if let AppendError::Conflict { subject, .. } = &conflict
+                && refused
+                && self.conflicted.len() < CONFLICTED_SUBJECTS_MAX
+            {
+                self.conflicted.insert(subject.clone(), until);
+            }
+            queued.answer(Err(conflict));
+        }
+        for mut queued in left.into_iter().rev() {
+            queued.rounds += 1;
+            self.queue.push_front(queued);
+        }
+    }
+
+    fn give_up(&mut self, plan: Plan, why: &str) {
+        tracing::error!(
+            why,
+            groups = plan.groups.len(),
+            "a batch could not be appended"
+        );
+        self.answer_all(plan, &AppendError::Unavailable(why.to_owned()));
+    }
+
+    fn answer_all(&mut self, plan: Plan, error: &AppendError) {
+        metrics::counter!("waybill_append_groups_total", "result" => "failed")
+            .increment(plan.groups.len() as u64);
+        for subject in plan.subjects() {
+            self.heads.pop(&subject);
+        }
+        for queued in plan.groups {
+            queued.answer(Err(error.clone()));
+        }
+    }
+}
+
+/// What one try of a batch led to.
+enum Tried {
+    /// It is stored, from this position on.
+    Stored(Position),
+    /// It is not stored; if it was decided on something stale it never will be.
+    Conflict,
+    /// It may be stored, or be stored yet.
+    Unclear(String),
+    /// It is not stored, and the same batch never will be.
+    Failed(AppendError),
+}
+
+fn position(heads: &HashMap<Subject, Head>, subject: &Subject) -> Position {
+    heads
+        .get(subject)
+        .copied()
+        .flatten()
+        .map_or(Position(0), |(_, at)| at)
+}

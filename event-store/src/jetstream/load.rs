@@ -1,0 +1,303 @@
+//! Reading histories: the head first, then exactly the events that are missing, by one batched read or, where they
+//! lie far apart in a cold log, by walking back from append to append.
+
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::time::{Instant, sleep};
+
+use event_schema::{Position, Recorded, Subject, Version};
+
+use super::api::{Api, AskError, Stored};
+use super::plan::{EXPECTED_POSITION, EXPECTED_SUBJECT, Head};
+use super::wire::BATCH_SEQUENCE;
+use crate::store::{Freshness, History, LoadError};
+use crate::topology::EVENTS;
+
+/// Most questions to the leader that are open at once for one caller.
+pub(crate) const LEADER_ASKS_AT_ONCE: usize = 32;
+/// Most events fetched by one read.
+const READ_EVENTS_MAX: usize = 256;
+/// How long a server that lags behind the leader is asked again.
+const CATCH_UP_MAX: Duration = Duration::from_secs(5);
+const CATCH_UP_PAUSE_FIRST: Duration = Duration::from_millis(2);
+const CATCH_UP_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// How long a load waits for the log to reach a position that it was told of.
+const REACH_MAX: Duration = Duration::from_secs(2);
+/// A span of the log up to this is read through; blocks are some thousands of positions.
+const SPAN_READ_MAX: u64 = 20_000;
+/// Beyond, it is read through only if there is at least one wanted event among so many positions.
+const SPAN_PER_EVENT_MAX: u64 = 2_000;
+
+impl From<AskError> for LoadError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Unreadable(reason) => Self::Corrupt {
+                place: "an answer of the broker".into(),
+                reason,
+            },
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+/// Reads a message as an event of ours.
+pub(crate) fn recorded(stored: &Stored) -> Result<Recorded, LoadError> {
+    stored.recorded().map_err(|reason| LoadError::Corrupt {
+        place: format!("position {} ({})", stored.position, stored.subject),
+        reason,
+    })
+}
+
+/// Version and position of the last event of each history, from the leader.
+pub(crate) async fn heads(
+    api: &Api,
+    subjects: &[Subject],
+    at_once: usize,
+) -> Result<Vec<Head>, AskError> {
+    let ask = |subject: Subject| async move {
+        let last = api.leader_last(EVENTS, subject.as_str()).await?;
+        last.map(|stored| head_of(&stored)).transpose()
+    };
+    stream::iter(subjects.to_vec())
+        .map(ask)
+        .buffered(at_once)
+        .try_collect()
+        .await
+}
+
+fn head_of(stored: &Stored) -> Result<(Version, Position), AskError> {
+    let foreign = || {
+        AskError::Unreadable(format!(
+            "the message at position {} has no version",
+            stored.position
+        ))
+    };
+    Ok((stored.version().ok_or_else(foreign)?, stored.position))
+}
+
+/// The events of a history after a version.
+pub(crate) async fn load(
+    api: &Api,
+    subject: &Subject,
+    after: Version,
+    seen: Option<Position>,
+    freshness: Freshness,
+) -> Result<History, LoadError> {
+    let leader = freshness != Freshness::Any;
+    let last = match freshness {
+        Freshness::Any => api.direct_last(EVENTS, subject.as_str()).await?,
+        Freshness::Leader => api.leader_last(EVENTS, subject.as_str()).await?,
+        Freshness::AtLeast(position) => {
+            let last = api.leader_last(EVENTS, subject.as_str()).await?;
+            if last.as_ref().is_some_and(|last| last.position >= position) {
+                last
+            } else {
+                reach(api, position).await?;
+                api.leader_last(EVENTS, subject.as_str()).await?
+            }
+        }
+    };
+    let Some(last) = last else {
+        return Ok(History {
+            events: Vec::new(),
+            leader: leader.then_some(None),
+        });
+    };
+    let (version, position) = head_of(&last)?;
+    let mut history = History {
+        events: Vec::new(),
+        leader: leader.then_some(Some((version, position))),
+    };
+    let wanted = version.0.saturating_sub(after.0);
+    if wanted == 0 {
+        return Ok(history);
+    }
+    let from = if after == Version::NONE {
+        Position(0)
+    } else {
+        seen.unwrap_or_default()
+    };
+    let span = position.0.saturating_sub(from.0);
+    let events = if wanted == 1 {
+        metrics::counter!("waybill_history_reads_total", "way" => "head").increment(1);
+        vec![last]
+    } else if span <= SPAN_READ_MAX || span / wanted <= SPAN_PER_EVENT_MAX {
+        metrics::counter!("waybill_history_reads_total", "way" => "batch").increment(1);
+        through(api, subject, from, last).await?
+    } else {
+        metrics::counter!("waybill_history_reads_total", "way" => "walk").increment(1);
+        walk_back(api, subject, after, last).await?
+    };
+    for stored in &events {
+        history.events.push(recorded(stored)?);
+    }
+    Ok(history)
+}
+
+/// Waits until the leader's log has reached a position.
+async fn reach(api: &Api, position: Position) -> Result<(), LoadError> {
+    let begun = Instant::now();
+    let mut pause = CATCH_UP_PAUSE_FIRST;
+    while api.leader_at(EVENTS, position).await?.is_none() {
+        if begun.elapsed() > REACH_MAX {
+            return Err(LoadError::NotReached(position));
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(CATCH_UP_PAUSE_MAX);
+    }
+    Ok(())
+}
+
+/// Reads the log through for one subject, up to the event that is known to be its last. The nearest server may lag
+/// behind the one that told us: then it is asked again, from where it stopped.
+async fn through(
+    api: &Api,
+    subject: &Subject,
+    after: Position,
+    last: Stored,
+) -> Result<Vec<Stored>, LoadError> {
+    let mut events: Vec<Stored> = Vec::new();
+    let mut reached = after;
+    let begun = Instant::now();
+    let mut pause = CATCH_UP_PAUSE_FIRST;
+    while reached < last.position {
+        let from = Position(reached.0.saturating_add(1));
+        let (page, _) = api
+            .direct_batch(EVENTS, subject.as_str(), from, READ_EVENTS_MAX)
+            .await?;
+        let before = reached;
+        for stored in page {
+            if stored.position > reached && stored.position < last.position {
+                reached = stored.position;
+                events.push(stored);
+            } else if stored.position >= last.position {
+                reached = last.position;
+            }
+        }
+        if reached != before {
+            continue;
+        }
+        if begun.elapsed() > CATCH_UP_MAX {
+            return Err(LoadError::Unavailable(format!(
+                "no server showed {subject} up to position {} within {} s",
+                last.position,
+                CATCH_UP_MAX.as_secs()
+            )));
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(CATCH_UP_PAUSE_MAX);
+    }
+    events.push(last);
+    Ok(events)
+}
+
+/// Walks back from append to append. The first message of an append keeps what it expected, and that is where the
+/// subject's event before it is; a scan over a cold log would hold up the writers, a few reads of single messages do not.
+async fn walk_back(
+    api: &Api,
+    subject: &Subject,
+    after: Version,
+    last: Stored,
+) -> Result<Vec<Stored>, LoadError> {
+    let damaged = |place: Position, reason: &str| LoadError::Corrupt {
+        place: format!("{subject}, position {place}"),
+        reason: reason.to_owned(),
+    };
+    let mut back = vec![last];
+    while let Some(earliest) = back.last() {
+        let at = earliest.position;
+        let version = earliest
+            .version()
+            .ok_or_else(|| damaged(at, "it has no version"))?;
+        if version <= after.after(1) {
+            break;
+        }
+        let own = earliest.headers.get(EXPECTED_SUBJECT).is_none();
+        let expected = earliest.headers.number(EXPECTED_POSITION).filter(|_| own);
+        let before = match expected {
+            Some(position) => vec![one(api, Position(position)).await?],
+            None => within_batch(api, subject, earliest).await?,
+        };
+        for stored in before {
+            let expected = version.0.checked_sub(1 + (at_index(&back, at)));
+            if stored.subject != subject.as_str() || stored.version().map(|v| v.0) != expected {
+                return Err(damaged(stored.position, "the chain of appends is broken"));
+            }
+            back.push(stored);
+        }
+    }
+    back.retain(|stored| stored.version().is_some_and(|version| version > after));
+    back.reverse();
+    Ok(back)
+}
+
+/// How many messages were added to the walk after the one at a position.
+fn at_index(back: &[Stored], at: Position) -> u64 {
+    back.iter()
+        .rev()
+        .take_while(|stored| stored.position != at)
+        .count() as u64
+}
+
+/// A message by its position, from the nearest server, or from the leader when that one lacks it.
+async fn one(api: &Api, position: Position) -> Result<Stored, LoadError> {
+    if let Some(stored) = api.direct_at(EVENTS, position).await? {
+        return Ok(stored);
+    }
+    let missing = || LoadError::Corrupt {
+        place: format!("position {position}"),
+        reason: "a history leads here, and nothing is stored".into(),
+    };
+    api.leader_at(EVENTS, position).await?.ok_or_else(missing)
+}
+
+/// The subject's earlier messages in the same batch, latest first: that far, a read through is short.
+async fn within_batch(
+    api: &Api,
+    subject: &Subject,
+    message: &Stored,
+) -> Result<Vec<Stored>, LoadError> {
+    let broken = || LoadError::Corrupt {
+        place: format!("{subject}, position {}", message.position),
+        reason: "it neither expects a position nor belongs to a batch".into(),
+    };
+    let number = message.headers.number(BATCH_SEQUENCE).ok_or_else(broken)?;
+    let begin = Position(message.position.0.saturating_add(1).saturating_sub(number));
+    let before = Position(begin.0.saturating_sub(1));
+    let mut events = through(api, subject, before, message.clone()).await?;
+    events.pop();
+    events.reverse();
+    if events.is_empty() {
+        Err(broken())
+    } else {
+        Ok(events)
+    }
+}
+
+/// The log in order after a position.
+pub(crate) async fn read(
+    api: &Api,
+    after: Position,
+    limit: usize,
+    filter: Option<&str>,
+) -> Result<Vec<Recorded>, LoadError> {
+    let mut events = Vec::new();
+    let mut reached = after;
+    while events.len() < limit {
+        let from = Position(reached.0.saturating_add(1));
+        let most = READ_EVENTS_MAX.min(limit - events.len());
+        let (page, pending) = api
+            .direct_batch(EVENTS, filter.unwrap_or(">"), from, most)
+            .await?;
+        let Some(last) = page.last() else { break };
+        reached = last.position;
+        for stored in &page {
+            events.push(recorded(stored)?);
+        }
+        if pending == 0 {
+            break;
+        }
+    }
+    Ok(events)
+}

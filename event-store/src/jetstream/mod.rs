@@ -1,0 +1,222 @@
+//! The log on a real broker: one JetStream stream, one lane per process that writes to it.
+
+pub(crate) mod api;
+mod callers;
+mod lane;
+pub(crate) mod load;
+pub(crate) mod plan;
+mod subscribe;
+pub(crate) mod wire;
+
+use std::sync::Arc;
+
+use async_nats::{Client, HeaderMap};
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use event_schema::{Position, Recorded, Subject, Version, envelope};
+
+use crate::store::{
+    self, AppendError, EventStore, Freshness, Group, History, LoadError, LogEnd, LogIdentity,
+    Waiting,
+};
+use crate::subscription::Subscription;
+use crate::topology::{self, EVENTS, SNAPSHOTS, TopologyError};
+use api::Api;
+use callers::Callers;
+use lane::{Lane, QUEUE_GROUPS_MAX};
+use load::LEADER_ASKS_AT_ONCE;
+use plan::Queued;
+use wire::Message;
+
+#[cfg(feature = "testing")]
+pub use wire::{Answer, Wire};
+
+/// The log on a broker. Clones share one lane; a process has one of these for all its roles.
+#[derive(Debug, Clone)]
+pub struct JetStreamStore {
+    api: Api,
+    lane: mpsc::Sender<Queued>,
+    callers: Callers,
+}
+
+impl JetStreamStore {
+    /// Checks that server and stream are as they have to be, and starts the lane.
+    pub async fn connect(client: Client) -> Result<Self, TopologyError> {
+        topology::check(&client, None).await?;
+        let api = Api::new(client);
+        Ok(Self::over(api.clone(), Arc::new(api)))
+    }
+
+    /// A store whose batches go through something that loses or delays them. For tests of what follows from that.
+    #[cfg(feature = "testing")]
+    pub async fn connect_through(
+        client: Client,
+        wire: impl FnOnce(Arc<dyn Wire>) -> Arc<dyn Wire>,
+    ) -> Result<Self, TopologyError> {
+        topology::check(&client, None).await?;
+        let api = Api::new(client);
+        Ok(Self::over(api.clone(), wire(Arc::new(api))))
+    }
+
+    fn over(api: Api, wire: Arc<dyn wire::Wire>) -> Self {
+        let (lane, groups) = mpsc::channel(QUEUE_GROUPS_MAX);
+        tokio::spawn(Lane::new(api.clone(), wire).run(groups));
+        Self {
+            api,
+            lane,
+            callers: Callers::default(),
+        }
+    }
+
+    /// The connection underneath, for buckets and services beside the log.
+    pub fn client(&self) -> &Client {
+        self.api.client()
+    }
+
+    /// Refuses what the broker would refuse, before anything is sent.
+    fn fits(&self, group: &Group) -> Result<(), AppendError> {
+        let limit = self.api.client().max_payload();
+        for part in &group.parts {
+            for event in &part.events {
+                let message = Message {
+                    subject: part.subject.clone(),
+                    event_id: event.event_id,
+                    headers: envelope::to_headers(event, part.expected, &group.metadata),
+                    payload: event.payload.clone(),
+                    expects: false,
+                };
+                let size = message.bytes_max();
+                if size > limit {
+                    return Err(AppendError::TooLarge {
+                        what: "bytes of a message",
+                        size,
+                        limit,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl EventStore for JetStreamStore {
+    async fn submit(&self, group: Group) -> Result<Waiting, AppendError> {
+        store::check(&group)?;
+        self.fits(&group)?;
+        let turn = self
+            .callers
+            .enter(group.metadata.actor.as_str())
+            .map_err(|waiting| AppendError::Busy { waiting })?;
+        let (answer, waiting) = Waiting::channel();
+        let queued = Queued {
+            group,
+            answer,
+            since: Instant::now(),
+            rounds: 0,
+            alone: false,
+            _turn: turn,
+        };
+        self.lane
+            .send(queued)
+            .await
+            .map_err(|_| AppendError::Unavailable("the writer was shut down".into()))?;
+        Ok(waiting)
+    }
+
+    async fn load(
+        &self,
+        subject: &Subject,
+        after: Version,
+        seen: Option<Position>,
+        freshness: Freshness,
+    ) -> Result<History, LoadError> {
+        load::load(&self.api, subject, after, seen, freshness).await
+    }
+
+    async fn head(&self, subject: &Subject) -> Result<Option<(Version, Position)>, LoadError> {
+        let heads = load::heads(&self.api, std::slice::from_ref(subject), 1).await?;
+        Ok(heads.into_iter().next().flatten())
+    }
+
+    async fn heads(
+        &self,
+        subjects: &[Subject],
+    ) -> Result<Vec<Option<(Version, Position)>>, LoadError> {
+        Ok(load::heads(&self.api, subjects, LEADER_ASKS_AT_ONCE).await?)
+    }
+
+    async fn read(
+        &self,
+        after: Position,
+        limit: usize,
+        filter: Option<&str>,
+    ) -> Result<Vec<Recorded>, LoadError> {
+        load::read(&self.api, after, limit, filter).await
+    }
+
+    async fn end(&self) -> Result<LogEnd, LoadError> {
+        let info = self.api.stream_info(EVENTS).await?;
+        Ok(LogEnd {
+            position: Position(info.state.last_seq),
+        })
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, LoadError> {
+        let info = self.api.stream_info(EVENTS).await?;
+        Ok(LogIdentity {
+            stream: EVENTS.into(),
+            created: info.created,
+        })
+    }
+
+    async fn at(&self, position: Position) -> Result<Option<Recorded>, LoadError> {
+        let stored = self.api.leader_at(EVENTS, position).await?;
+        stored.as_ref().map(load::recorded).transpose()
+    }
+
+    async fn subscribe(
+        &self,
+        after: Position,
+        filters: &[&str],
+    ) -> Result<Subscription, LoadError> {
+        let filters = filters.iter().map(|filter| (*filter).to_owned()).collect();
+        let log = self.identity().await?;
+        Ok(subscribe::subscribe(self.api.clone(), log, after, filters))
+    }
+
+    async fn snapshot(&self, key: &str) -> Result<Option<Bytes>, LoadError> {
+        let subject = format!("$KV.{SNAPSHOTS}.{key}");
+        let stored = self
+            .api
+            .direct_last(&format!("KV_{SNAPSHOTS}"), &subject)
+            .await?;
+        Ok(stored
+            .map(|stored| stored.payload)
+            .filter(|bytes| !bytes.is_empty()))
+    }
+
+    async fn put_snapshot(&self, key: &str, value: Bytes) {
+        if value.len() > store::PAYLOAD_BYTES_MAX {
+            tracing::warn!(
+                key,
+                bytes = value.len(),
+                "a snapshot is too large to be kept"
+            );
+            return;
+        }
+        let put = self
+            .api
+            .request(format!("$KV.{SNAPSHOTS}.{key}"), None::<HeaderMap>, value)
+            .await;
+        let put = put.and_then(|message| api::answer::<serde_json::Value>(&message.payload));
+        let result = if put.is_ok() { "stored" } else { "failed" };
+        metrics::counter!("waybill_snapshots_total", "result" => result).increment(1);
+        if let Err(error) = put {
+            tracing::warn!(key, %error, "a snapshot could not be kept");
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! What goes together: which waiting groups share a batch, what the batch expects, and who loses when it is refused.
+//! Nothing here talks to the broker.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use event_schema::{Position, Subject, Version, envelope};
+
+use super::callers::Turn;
+use super::wire::Message;
+use crate::store::{AppendError, Appended, GROUP_MESSAGES_MAX, Group};
+
+/// A broker expectation: the position of a subject's last message.
+pub(crate) const EXPECTED_POSITION: &str = "Nats-Expected-Last-Subject-Sequence";
+/// … of another subject than the message's own.
+pub(crate) const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+
+/// What the leader last said about a history; none when it has none.
+pub(crate) type Head = Option<(Version, Position)>;
+
+/// A group that waits for the log.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) group: Group,
+    pub(crate) answer: oneshot::Sender<Result<Appended, AppendError>>,
+    pub(crate) since: Instant,
+    /// How often it was put back because a batch it was in was refused.
+    pub(crate) rounds: u32,
+    /// Whether it must not share a batch any more.
+    pub(crate) alone: bool,
+    /// Held only to be given back: the caller's place among those waiting.
+    pub(crate) _turn: Turn,
+}
+
+impl Queued {
+    pub(crate) fn answer(self, answer: Result<Appended, AppendError>) {
+        // Nobody has to wait for the answer; the group is in the log, or not, all the same.
+        drop(self.answer.send(answer));
+    }
+
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        let parts = self.group.parts.iter().map(|part| &part.subject);
+        parts.chain(self.group.conditions.iter().map(|(subject, ..)| subject))
+    }
+}
+
+/// What the batch needs of one subject before its first message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Start {
+    version: Version,
+    seen: Option<Position>,
+    /// The version after the groups so far.
+    now: Version,
+    written: bool,
+}
+
+/// Groups that travel together, first come first served.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) groups: Vec<Queued>,
+    starts: BTreeMap<Subject, Start>,
+    messages: usize,
+}
+
+/// A plan as messages.
+pub(crate) struct Built {
+    pub(crate) messages: Vec<Message>,
+    /// Position expected before the first message's subject.
+    pub(crate) first_expected: Position,
+    /// Conditions that found no message to ride on, to be looked up just before sending.
+    pub(crate) unguarded: Vec<(Subject, Position)>,
+}
+
+impl Plan {
+    /// Takes a group in, or gives it back when it has to wait for the next batch.
+    pub(crate) fn try_add(&mut self, queued: Queued) -> Result<(), Queued> {
+        let messages = self.messages + queued.group.messages();
+        let shut = self.groups.iter().any(|group| group.alone)
+            || (queued.alone && !self.groups.is_empty());
+        if shut || (messages > GROUP_MESSAGES_MAX && !self.groups.is_empty()) {
+            return Err(queued);
+        }
+        let wants = queued
+            .group
+            .parts
+            .iter()
+            .map(|part| (&part.subject, part.expected, part.seen));
+        let reads = queued
+            .group
+            .conditions
+            .iter()
+            .map(|(subject, version, seen)| (subject, *version, *seen));
+        let fits = |(subject, version, seen): (&Subject, Version, Option<Position>)| {
+            self.starts.get(subject).is_none_or(|start| {
+                // Only the state that the groups before it leave can be what it was decided on.
+                start.now == version
+                    && (start.written
+                        || start.seen.is_none()
+                        || seen.is_none()
+                        || start.seen == seen)
+            })
+        };
+        if !wants.clone().chain(reads.clone()).all(fits) {
+            return Err(queued);
+        }
+        for (subject, version, seen) in reads.chain(wants.clone()) {
+            let fresh = || Start {
+                version,
+                seen,
+                now: version,
+                written: false,
+            };
+            let start = self.starts.entry(subject.clone()).or_insert_with(fresh);
+            if !start.written {
+                start.seen = start.seen.or(seen);
+            }
+        }
+        for part in &queued.group.parts {
+            if let Some(start) = self.starts.get_mut(&part.subject) {
+                start.now = start.now.after(part.events.len() as u64);
+                start.written = true;
+            }
+        }
+        self.messages = messages;
+        self.groups.push(queued);
+        Ok(())
+    }
+
+    pub(crate) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    pub(crate) fn subjects(&self) -> Vec<Subject> {
+        self.starts.keys().cloned().collect()
+    }
+
+    /// What the batch expects, by subject.
+    pub(crate) fn expected(&self) -> impl Iterator<Item = (&Subject, Position)> {
+        self.starts
+            .iter()
+            .map(|(subject, start)| (subject, start.seen.unwrap_or_default()))
+    }
+
+    /// Turns versions into positions with what the groups have seen and `known`; gives back what is still missing.
+    pub(crate) fn resolve(&mut self, known: impl Fn(&Subject) -> Head) -> Vec<Subject> {
+        let mut missing = Vec::new();
+        for (subject, start) in &mut self.starts {
+            if start.version == Version::NONE {
+                start.seen = Some(Position(0));
+            } else if start.seen.is_none() {
+                start.seen = known(subject)
+                    .filter(|(version, _)| *version == start.version)
+                    .map(|(_, at)| at);
+            }
+            if start.seen.is_none() {
+                missing.push(subject.clone());
+            }
+        }
+        missing
+    }
+
+    /// Spells the messages. Every subject must have a position by now; one without is told.
+    pub(crate) fn build(&self) -> Result<Built, Subject> {
+        let position = |subject: &Subject| {
+            self.starts
+                .get(subject)
+                .and_then(|start| start.seen)
+                .ok_or_else(|| subject.clone())
+        };
+        let mut messages = Vec::with_capacity(self.messages);
+        let mut begun: Vec<&Subject> = Vec::new();
+        let mut first_expected = Position(0);
+        for queued in &self.groups {
+            for part in &queued.group.parts {
+                let mut version = part.expected;
+                for event in &part.events {
+                    version = version.after(1);
+                    let mut message = Message {
+                        subject: part.subject.clone(),
+                        event_id: event.event_id,
+                        headers: envelope::to_headers(event, version, &queued.group.metadata),
+                        payload: event.payload.clone(),
+                        expects: false,
+                    };
+                    // One expectation per subject, on its first message in the batch; more are refused.
+                    if !begun.contains(&&part.subject) {
+                        begun.push(&part.subject);
+                        let expected = position(&part.subject)?;
+                        if messages.is_empty() {
+                            first_expected = expected;
+                        }
+                        message.expect(expected, None);
+                    }
+                    messages.push(message);
+                }
+            }
+        }
+        // A message can carry one expectation; those that carry none lend their place to the conditions. A condition
+        // on a subject that the batch writes needs none: it was checked against the chain, which expects the same.
+        let mut unguarded = Vec::new();
+        let mut free = messages.iter_mut().filter(|message| !message.expects);
+        for (subject, _) in self.starts.iter().filter(|(_, start)| !start.written) {
+            let expected = position(subject)?;
+            match free.next() {
+                Some(message) => message.expect(expected, Some(subject)),
+                None => unguarded.push((subject.clone(), expected)),
+            }
+        }
+        Ok(Built {
+            messages,
+            first_expected,
+            unguarded,
+        })
+    }
+
+    /// What each group gets when the batch was stored from `first` on; and where each subject now ends.
+    pub(crate) fn stored(
+        self,
+        first: Position,
+    ) -> (Vec<(Queued, Appended)>, Vec<(Subject, (Version, Position))>) {
+        let mut next = first.0;
+        let mut heads = HashMap::new();
+        let mut answers = Vec::with_capacity(self.groups.len());
+        for queued in self.groups {
+            let mut positions = Vec::with_capacity(queued.group.parts.len());
+            for part in &queued.group.parts {
+                let events = part.events.len() as u64;
+                next = next.saturating_add(events);
+                let (version, last) = (
+                    part.expected.after(events),
+                    Position(next.saturating_sub(1)),
+                );
+                heads.insert(part.subject.clone(), (version, last));
+                positions.push((part.subject.clone(), version, last));
+            }
+            answers.push((
+                queued,
+                Appended {
+                    last: Position(next.saturating_sub(1)),
+                    positions,
+                },
+            ));
+        }
+        (answers, heads.into_iter().collect())
+    }
+
+    /// After a refusal: who lost, by what the leader has now, and who may go again. A group that was decided on what
+    /// a loser would have left loses with it.
+    pub(crate) fn sift(
+        groups: Vec<Queued>,
+        heads: &HashMap<Subject, Head>,
+    ) -> (Vec<(Queued, AppendError)>, Vec<Queued>) {
+        let mut now: HashMap<Subject, (Version, Option<Position>)> = heads
+            .iter()
+            .map(|(subject, head)| {
+                (
+                    subject.clone(),
+                    head.map_or((Version::NONE, Some(Position(0))), |(v, at)| (v, Some(at))),
+                )
+            })
+            .collect();
+        let (mut lost, mut left) = (Vec::new(), Vec::new());
+        for queued in groups {
+            let parts = queued
+                .group
+                .parts
+                .iter()
+                .map(|part| (&part.subject, part.expected, part.seen));
+            let reads = queued
+                .group
+                .conditions
+                .iter()
+                .map(|(subject, version, seen)| (subject, *version, *seen));
+            let stale = parts.chain(reads).find_map(|(subject, expected, seen)| {
+                let (actual, at) = *now.get(subject)?;
+                // The same version elsewhere is another history: the log is not the one it was decided on.
+                let moved =
+                    expected != Version::NONE && seen.is_some() && at.is_some() && seen != at;
+                (actual != expected || moved).then(|| AppendError::Conflict {
+                    subject: subject.clone(),
+                    expected,
+                    actual,
+                })
+            });
+            match stale {
+                Some(conflict) => {
+                    for part in &queued.group.parts {
+                        // What it would have left will not be there for those decided on it.
+                        now.entry(part.subject.clone())
+                            .or_insert((part.expected, part.seen));
+                    }
+                    lost.push((queued, conflict));
+                }
+                None => {
+                    for part in &queued.group.parts {
+                        let after = part.expected.after(part.events.len() as u64);
+                        now.insert(part.subject.clone(), (after, None));
+                    }
+                    left.push(queued);
+                }
+            }
+        }
+        (lost, left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::jetstream::callers::Callers;
+    use crate::store::Part;
+    use event_schema::ids::CommandId;
+    use event_schema::{Actor, Metadata, NewEvent, Timestamp};
+
+    fn subject(n: u128) -> Subject {
+        Subject::history("order", Uuid::from_u128(n))
+    }
+
+    fn group(parts: &[(u128, u64, usize)], conditions: &[(u128, u64)]) -> Queued {
+        let event = || NewEvent {
+            event_id: Uuid::now_v7(),
+            event_type: "order.placed",
+            schema_version: 1,
+            payload: "x".into(),
+            saga: None,
+        };
+        let part = |(n, expected, events): &(u128, u64, usize)| Part {
+            subject: subject(*n),
+            expected: Version(*expected),
+            seen: None,
+            events: (0..*events).map(|_| event()).collect(),
+        };
+        let metadata = Metadata::new(
+            CommandId(Uuid::nil()),
+            Actor::system(),
+            Timestamp::UNIX_EPOCH,
+        );
+        let conditions = conditions
+            .iter()
+            .map(|(n, version)| (subject(*n), Version(*version), None))
+            .collect();
+        Queued {
+            group: Group {
+                metadata,
+                parts: parts.iter().map(part).collect(),
+                conditions,
+            },
+            answer: oneshot::channel().0,
+            since: Instant::now(),
+            rounds: 0,
+            alone: false,
+            _turn: Callers::default().enter("tester").unwrap(),
+        }
+    }
+
+    fn built(groups: Vec<Queued>, heads: &[(u128, u64, u64)]) -> Built {
+        let mut plan = Plan::default();
+        for group in groups {
+            plan.try_add(group).expect("fits");
+        }
+        let heads: HashMap<_, _> = heads
+            .iter()
+            .map(|(n, v, at)| (subject(*n), (Version(*v), Position(*at))))
+            .collect();
+        assert_eq!(
+            plan.resolve(|subject| heads.get(subject).copied()),
+            Vec::<Subject>::new()
+        );
+        plan.build().ok().expect("every position is known")
+    }
+
+    fn expectations(built: &Built) -> Vec<(Option<&str>, Option<&str>)> {
+        let get = |message: &'_ Message, name| {
+            message
+                .headers
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| value.clone())
+        };
+        built
+            .messages
+            .iter()
+            .map(|message| {
+                let leak = |text: Option<String>| text.map(|text| &*text.leak());
+                (
+                    leak(get(message, EXPECTED_POSITION)),
+                    leak(get(message, EXPECTED_SUBJECT)),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn only_the_first_message_of_a_subject_expects_and_a_chain_expects_nothing_more() {
+        let built = built(
+            vec![group(&[(1, 2, 2)], &[]), group(&[(1, 4, 1)], &[])],
+            &[(1, 2, 90)],
+        );
+        assert_eq!(
+            expectations(&built),
+            [(Some("90"), None), (None, None), (None, None)]
+        );
+    }
+
+    #[test]
+    fn a_condition_rides_on_a_message_that_expects_nothing_itself() {
+        let built = built(vec![group(&[(1, 0, 2)], &[(2, 5)])], &[(2, 5, 70)]);
+        let two = subject(2).as_str().to_owned();
+        assert_eq!(
+            expectations(&built),
+            [(Some("0"), None), (Some("70"), Some(&*two))]
+        );
+        assert!(built.unguarded.is_empty());
+    }
+
+    #[test]
+    fn a_condition_without_a_free_message_is_left_to_be_looked_up() {
+        let built = built(vec![group(&[(1, 0, 1)], &[(2, 5)])], &[(2, 5, 70)]);
+        assert_eq!(expectations(&built), [(Some("0"), None)]);
+        assert_eq!(built.unguarded, [(subject(2), Position(70))]);
+    }
+
+    #[test]
+    fn a_group_decided_on_another_state_than_the_batch_leaves_waits_for_the_next_batch() {
+        let mut plan = Plan::default();
+        plan.try_add(group(&[(1, 2, 1)], &[])).unwrap();
+        assert!(
+            plan.try_add(group(&[(1, 2, 1)], &[])).is_err(),
+            "decided on the same state"
+        );
+        assert!(
+            plan.try_add(group(&[(2, 0, 1)], &[(1, 2)])).is_err(),
+            "read what the batch changes"
+        );
+        plan.try_add(group(&[(2, 0, 1)], &[(1, 3)]))
+            .expect("read what the batch leaves");
+        plan.try_add(group(&[(3, 0, 1)], &[(4, 7)])).unwrap();
+        assert!(
+            plan.try_add(group(&[(4, 6, 1)], &[])).is_err(),
+            "would break a condition"
+        );
+    }
+
+    #[test]
+    fn a_batch_holds_no_more_messages_than_allowed() {
+        let mut plan = Plan::default();
+        plan.try_add(group(&[(1, 0, GROUP_MESSAGES_MAX - 1)], &[]))
+            .unwrap();
+        assert!(plan.try_add(group(&[(2, 0, 2)], &[])).is_err());
+        plan.try_add(group(&[(3, 0, 1)], &[])).unwrap();
+    }
+
+    #[test]
+    fn losers_take_those_with_them_who_were_decided_on_what_they_would_have_left() {
+        let groups = vec![
+            group(&[(1, 3, 1), (9, 0, 1)], &[]), // 1 has moved on
+            group(&[(9, 1, 1)], &[]),            // decided on the loser
+            group(&[(2, 4, 1)], &[]),            // holds
+            group(&[(2, 5, 1)], &[]),            // chained on one that holds
+            group(&[(3, 0, 1)], &[(1, 3)]),      // read what has moved
+        ];
+        let heads = HashMap::from([
+            (subject(1), Some((Version(5), Position(50)))),
+            (subject(2), Some((Version(4), Position(44)))),
+        ]);
+        let (lost, left) = Plan::sift(groups, &heads);
+        let told: Vec<_> = lost.iter().map(|(_, error)| error.clone()).collect();
+        let conflict = |n, expected, actual| AppendError::Conflict {
+            subject: subject(n),
+            expected: Version(expected),
+            actual: Version(actual),
+        };
+        assert_eq!(
+            told,
+            [conflict(1, 3, 5), conflict(9, 1, 0), conflict(1, 3, 5)]
+        );
+        assert_eq!(left.len(), 2);
+    }
+
+    #[test]
+    fn positions_are_told_per_group_and_subject() {
+        let mut plan = Plan::default();
+        for queued in [
+            group(&[(1, 0, 2), (2, 0, 1)], &[]),
+            group(&[(1, 2, 1)], &[]),
+        ] {
+            plan.try_add(queued).unwrap();
+        }
+        let (answers, mut heads) = plan.stored(Position(10));
+        let lasts: Vec<_> = answers
+            .iter()
+            .map(|(_, appended)| appended.last.0)
+            .collect();
+        assert_eq!(lasts, [12, 13]);
+        heads.sort();
+        assert_eq!(
+            heads,
+            [
+                (subject(1), (Version(3), Position(13))),
+                (subject(2), (Version(1), Position(12)))
+            ]
+        );
+    }
+}

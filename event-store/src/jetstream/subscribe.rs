@@ -1,0 +1,199 @@
+//! Following the log by a consumer of one's own: nothing is acknowledged, and on any gap, silence or restart the
+//! consumer is made anew from the position that was reached.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use event_schema::{Position, Recorded, Timestamp};
+
+use super::api::{Api, Headers, Stored};
+use crate::store::LogIdentity;
+use crate::subscription::{BUFFERED_EVENTS_MAX, SubscribeError, Subscription};
+use crate::topology::EVENTS;
+
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const PULL_EXPIRES: Duration = Duration::from_secs(10);
+/// The broker drops the consumer when nobody has asked for so long.
+const INACTIVE_AFTER: Duration = Duration::from_secs(30);
+/// Most events per pull; what is on its way to a slow reader besides the buffer.
+const PULL_EVENTS_MAX: usize = 512;
+/// Pause before a consumer is made anew; doubles up to the most while that fails.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+type Told = Result<Recorded, SubscribeError>;
+
+/// Follows the log from after a position.
+pub(crate) fn subscribe(
+    api: Api,
+    log: LogIdentity,
+    after: Position,
+    filters: Vec<String>,
+) -> Subscription {
+    let (events, receiver) = mpsc::channel(BUFFERED_EVENTS_MAX);
+    // Unknown until the first answer: nobody may think that he has caught up before.
+    let behind = Arc::new(AtomicU64::new(u64::MAX));
+    let reader = Reader {
+        api,
+        log,
+        filters,
+        reached: after,
+        events,
+        behind: Arc::clone(&behind),
+    };
+    let task = tokio::spawn(reader.run());
+    Subscription::new(receiver, behind, task.abort_handle())
+}
+
+struct Reader {
+    api: Api,
+    log: LogIdentity,
+    filters: Vec<String>,
+    /// Everything up to here was told.
+    reached: Position,
+    events: mpsc::Sender<Told>,
+    behind: Arc<AtomicU64>,
+}
+
+/// Why a consumer was given up.
+enum Ended {
+    /// Nobody listens any more.
+    Unwanted,
+    /// The log is not the one that was followed.
+    Final(SubscribeError),
+    /// To be made anew.
+    Broken(String),
+}
+
+impl Reader {
+    async fn run(mut self) {
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let before = self.reached;
+            match self.follow().await {
+                Ended::Unwanted => return,
+                Ended::Final(error) => {
+                    // The last word; a reader that is gone does not need it.
+                    drop(self.events.send(Err(error)).await);
+                    return;
+                }
+                Ended::Broken(why) => {
+                    metrics::counter!("waybill_subscription_remade_total").increment(1);
+                    tracing::warn!(why, reached = %self.reached, "a subscription is made anew");
+                }
+            }
+            pause = if self.reached > before {
+                PAUSE_FIRST
+            } else {
+                (pause * 2).min(PAUSE_MAX)
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// One consumer's life.
+    async fn follow(&mut self) -> Ended {
+        let info = match self.api.stream_info(EVENTS).await {
+            Ok(info) => info,
+            Err(error) => return Ended::Broken(error.to_string()),
+        };
+        let now = LogIdentity {
+            stream: EVENTS.into(),
+            created: info.created,
+        };
+        if now != self.log {
+            let (before, now) = (self.log.to_string(), now.to_string());
+            return Ended::Final(SubscribeError::Recreated { before, now });
+        }
+        let end = Position(info.state.last_seq);
+        if end < self.reached {
+            return Ended::Final(SubscribeError::Rewound {
+                reached: self.reached,
+                end,
+            });
+        }
+        let config = pull::Config {
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: self.reached.0.saturating_add(1),
+            },
+            ack_policy: AckPolicy::None,
+            filter_subjects: self.filters.clone(),
+            inactive_threshold: INACTIVE_AFTER,
+            memory_storage: true,
+            num_replicas: 1,
+            ..Default::default()
+        };
+        let context = jetstream::new(self.api.client().clone());
+        let consumer = match context.create_consumer_on_stream(config, EVENTS).await {
+            Ok(consumer) => consumer,
+            Err(error) => return Ended::Broken(error.to_string()),
+        };
+        self.behind
+            .store(consumer.cached_info().num_pending, Ordering::Relaxed);
+        let pulling = consumer
+            .stream()
+            .max_messages_per_batch(PULL_EVENTS_MAX)
+            .expires(PULL_EXPIRES)
+            .heartbeat(HEARTBEAT)
+            .messages();
+        let mut messages = match pulling.await {
+            Ok(messages) => messages,
+            Err(error) => return Ended::Broken(error.to_string()),
+        };
+        let mut delivered = 0;
+        loop {
+            let message = tokio::select! {
+                message = messages.next() => message,
+                () = self.events.closed() => return Ended::Unwanted,
+            };
+            let message = match message {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return Ended::Broken(error.to_string()),
+                None => return Ended::Broken("the broker ended it".into()),
+            };
+            let Ok(info) = message.info() else {
+                return Ended::Broken("a message without its place".into());
+            };
+            let (number, position, pending) = (
+                info.consumer_sequence,
+                Position(info.stream_sequence),
+                info.pending,
+            );
+            if number != delivered + 1 || position <= self.reached {
+                return Ended::Broken(format!("message {number} came after message {delivered}"));
+            }
+            delivered = number;
+            let told = read(&message, position, info.published.unix_timestamp_nanos());
+            let Ok(place) = self.events.reserve().await else {
+                return Ended::Unwanted;
+            };
+            self.reached = position;
+            self.behind.store(pending, Ordering::Relaxed);
+            place.send(told);
+        }
+    }
+}
+
+fn read(message: &jetstream::Message, position: Position, published_ns: i128) -> Told {
+    let stored = Stored {
+        subject: message.subject.to_string(),
+        position,
+        time: Timestamp::from_nanosecond(published_ns).unwrap_or(Timestamp::UNIX_EPOCH),
+        headers: message
+            .headers
+            .as_ref()
+            .map(Headers::of)
+            .unwrap_or_default(),
+        payload: message.payload.clone(),
+    };
+    stored
+        .recorded()
+        .map_err(|reason| SubscribeError::Unreadable { position, reason })
+}
