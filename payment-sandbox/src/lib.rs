@@ -31,6 +31,7 @@ mod intent;
 mod ledger;
 mod page;
 mod refund;
+mod role;
 mod service;
 mod session;
 mod timers;
@@ -45,6 +46,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::config::{Config, UrlError};
+pub use crate::role::{SandboxArgs, run};
 pub use crate::service::serve;
 pub use crate::webhook::signature;
 

@@ -64,6 +64,7 @@ fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_payment-sandbox"));
     command
         .env("WAYBILL_SANDBOX_ADDR", "127.0.0.1:0")
+        .env("WAYBILL_PAYMENT_URL", "http://127.0.0.1:12111")
         .env("WAYBILL_PAYMENT_KEY", API_KEY)
         .env("WAYBILL_PAYMENT_WEBHOOK_SECRET", WEBHOOK_SECRET)
         .env("WAYBILL_LOG_FORMAT", "json")
