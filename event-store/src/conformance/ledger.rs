@@ -20,7 +20,7 @@ pub struct State {
 }
 
 /// What may be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     Open,
     Add(i64),
@@ -28,7 +28,7 @@ pub enum Command {
 }
 
 /// What may have happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     Opened,
     Added(i64),

@@ -94,7 +94,7 @@ pub(crate) fn by(actor: &str) -> Metadata {
 }
 
 /// Metadata of a command of a caller of its own, so that no test fills up another's places.
-pub(crate) fn metadata() -> Metadata {
+pub fn metadata() -> Metadata {
     by(&format!("customer:{}", Uuid::now_v7()))
 }
 

@@ -29,10 +29,11 @@ use callers::Callers;
 use lane::{Lane, QUEUE_GROUPS_MAX};
 use load::LEADER_ASKS_AT_ONCE;
 use plan::Queued;
+#[cfg(not(feature = "testing"))]
 use wire::Message;
 
 #[cfg(feature = "testing")]
-pub use wire::{Answer, Wire};
+pub use wire::{Answer, Message, Wire};
 
 /// The log on a broker. Clones share one lane; a process has one of these for all its roles.
 #[derive(Debug, Clone)]
