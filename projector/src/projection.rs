@@ -1,0 +1,141 @@
+//! What a projection is: a name, its tables, which events concern it, and how a batch of them becomes rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use sqlx::{PgConnection, SqlStr};
+use uuid::Uuid;
+
+use event_schema::{DecodeError, EventSet, PersonalKey, Position, Recorded, Subject};
+
+use crate::personal::{Personal, PersonalError};
+use crate::schema::Schema;
+
+/// A table of a read model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table {
+    /// Its name, without the schema.
+    pub name: &'static str,
+    /// Its one-column primary key.
+    pub key: &'static str,
+}
+
+/// Why a batch did not become rows.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// This event cannot be applied, however often it is tried: its key is parked.
+    #[error("the event at position {position} cannot be applied: {cause}")]
+    Event {
+        /// Which.
+        position: Position,
+        /// Why, for a person.
+        cause: String,
+    },
+    /// The database is away, or refuses what the batch says.
+    #[error("the rows cannot be written")]
+    Database(#[from] sqlx::Error),
+    /// The personal keys cannot be read at the moment.
+    #[error("the personal keys cannot be read")]
+    Personal(#[from] PersonalError),
+}
+
+impl ApplyError {
+    /// An event that cannot be applied.
+    pub fn event(event: &Recorded, cause: impl ToString) -> Self {
+        Self::Event { position: event.position, cause: cause.to_string() }
+    }
+
+    /// Whether the content of the batch is to blame, rather than a database that is away or busy.
+    pub(crate) fn is_poison(&self) -> bool {
+        match self {
+            Self::Event { .. } => true,
+            Self::Personal(_) => false,
+            Self::Database(error) => match error {
+                sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+                // Cardinality, data and constraint violations: the same values are refused every time.
+                sqlx::Error::Database(error) => error
+                    .code()
+                    .is_some_and(|code| ["21", "22", "23"].iter().any(|class| code.starts_with(class))),
+                _ => false,
+            },
+        }
+    }
+}
+
+/// Turns events into rows. The worker sees to it that every event is shown once, in order, and that rows and
+/// checkpoint are committed together; an implementation only writes rows, in a few statements per batch.
+#[async_trait]
+pub trait Projection: Send + Sync + 'static {
+    /// Its name: of the checkpoint, on the command line, in metrics.
+    fn name(&self) -> &'static str;
+
+    /// Its tables; all of its rows are in them, and nobody else writes there.
+    fn tables(&self) -> &'static [Table];
+
+    /// The aggregates whose events concern it.
+    fn aggregates(&self) -> &'static [&'static str];
+
+    /// What an event's rows are parked by when it cannot be applied: all events that touch the same rows have the
+    /// same key. Nothing for an event that does not concern this projection. Looks at envelopes only.
+    fn key(&self, event: &Recorded) -> Option<Uuid> {
+        let (aggregate, id) = event.subject.aggregate()?;
+        self.aggregates().contains(&aggregate).then_some(id)
+    }
+
+    /// The histories that hold a key's events.
+    fn subjects(&self, key: Uuid) -> Vec<Subject> {
+        self.aggregates().iter().map(|aggregate| Subject::history(aggregate, key)).collect()
+    }
+
+    /// Writes the rows that these events lead to. They are in order and all concern this projection.
+    async fn apply(&self, batch: &mut Batch<'_>, events: &[&Recorded]) -> Result<(), ApplyError>;
+}
+
+/// The open transaction of a batch.
+#[derive(Debug)]
+pub struct Batch<'c> {
+    connection: &'c mut PgConnection,
+    schema: &'c Schema,
+    personal: &'c Personal,
+}
+
+impl<'c> Batch<'c> {
+    pub(crate) fn new(connection: &'c mut PgConnection, schema: &'c Schema, personal: &'c Personal) -> Self {
+        Self { connection, schema, personal }
+    }
+
+    /// The connection, in the middle of its transaction.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        self.connection
+    }
+
+    /// A statement for the schema that is being written; tables are spelt `read.<table>`.
+    pub fn sql(&self, text: &'static str) -> SqlStr {
+        self.schema.sql(text)
+    }
+
+    /// The keys of these persons; one whose key was destroyed is not in the answer.
+    pub async fn personal_keys(
+        &self,
+        persons: impl IntoIterator<Item = Uuid>,
+    ) -> Result<BTreeMap<Uuid, PersonalKey>, PersonalError> {
+        self.personal.keys(&persons.into_iter().collect::<BTreeSet<_>>()).await
+    }
+}
+
+/// Reads an event as one of a set. A type or version that this build does not know is an event that cannot be
+/// applied: passing it by would leave rows that are wrong without a word.
+pub(crate) fn decode<E: EventSet>(event: &Recorded) -> Result<E, ApplyError> {
+    E::decode(&event.event_type, event.schema_version, &event.payload).map_err(|error| match error {
+        newer @ (DecodeError::UnknownType(_) | DecodeError::UnknownVersion { .. }) => {
+            ApplyError::event(event, format!("{newer}; it was written by a newer build, upgrade this one and resume"))
+        }
+        DecodeError::Codec(error) => ApplyError::event(event, service_kit::problem::Chain(&error)),
+        other @ DecodeError::Upcast { .. } => ApplyError::event(event, other),
+    })
+}
+
+/// The ids of the aggregates that a batch's events belong to, each once.
+pub(crate) fn ids(events: &[&Recorded]) -> Vec<Uuid> {
+    events.iter().filter_map(|event| event.aggregate_id()).collect::<BTreeSet<_>>().into_iter().collect()
+}

@@ -1,0 +1,41 @@
+//! The people of the shop, as admins and they themselves see them.
+
+mod apply;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+
+use event_schema::Recorded;
+
+use crate::migrations::Embedded;
+use crate::projection::{ApplyError, Batch, Projection, Table};
+
+pub(crate) use routes::routes;
+
+/// The projection's name.
+pub const NAME: &str = "customers";
+pub(crate) const MIGRATION: Embedded = Embedded { version: 30, name: "customers", sql: include_str!("tables.sql") };
+
+/// One row a customer.
+pub struct Customers;
+
+#[async_trait]
+impl Projection for Customers {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        &[Table { name: "customers", key: "id" }]
+    }
+
+    fn aggregates(&self) -> &'static [&'static str] {
+        &["customer"]
+    }
+
+    async fn apply(&self, batch: &mut Batch<'_>, events: &[&Recorded]) -> Result<(), ApplyError> {
+        apply::apply(batch, events).await
+    }
+}

@@ -1,0 +1,120 @@
+//! GET /v1/customers and /v1/customers/{id} for admins, GET /v1/me for everybody about himself.
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use event_schema::Timestamp;
+use service_kit::cursor::{Page, PageParams, PageRequest};
+use service_kit::extract::Path;
+use service_kit::{Access, ApiRouter, Caller, Problem, Role, routes};
+
+use super::NAME;
+use crate::http::{Answer, Asked, ReadSide, database};
+
+const READS: &[&str] = &[NAME];
+const ADMINS: Access = Access::Roles(&[Role::Admin]);
+
+/// A customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct Customer {
+    /// Its id.
+    pub id: Uuid,
+    /// Full name; null when the personal data was erased.
+    pub name: Option<String>,
+    /// E-mail address; null when the personal data was erased.
+    pub email: Option<String>,
+    /// What the person may do.
+    pub role: String,
+    /// When the customer was added.
+    #[schema(value_type = String, format = DateTime)]
+    #[sqlx(try_from = "jiff_sqlx::Timestamp")]
+    pub created_at: Timestamp,
+    #[serde(skip)]
+    version: i64,
+}
+
+/// Who is asking.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Me {
+    /// The caller's id.
+    pub id: Uuid,
+    /// What the token lets him do.
+    pub roles: Vec<Role>,
+    /// Full name; null for a caller who is no customer of the shop, and after erasure.
+    pub name: Option<String>,
+    /// E-mail address; null as the name.
+    pub email: Option<String>,
+    /// When the customer was added.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub created_at: Option<Timestamp>,
+}
+
+pub(crate) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
+    api.routes(ADMINS, routes!(list)).routes(ADMINS, routes!(show)).routes(Access::Authenticated, routes!(me))
+}
+
+/// All customers, oldest first.
+#[utoipa::path(
+    get, path = "/v1/customers", tag = "customers", params(PageParams),
+    responses((status = 200, description = "A page of customers", body = Page<Customer>))
+)]
+async fn list(
+    State(read): State<ReadSide>,
+    asked: Asked,
+    page: PageRequest<(Timestamp, Uuid)>,
+) -> Result<Answer<Page<Customer>>, Problem> {
+    let reading = read.reading(asked, READS, None).await?;
+    let (at, id) = page.after.unzip();
+    let rows: Vec<Customer> = sqlx::query_as(
+        "select id, name, email, role, created_at, version from read.customers
+         where $1::timestamptz is null or (created_at, id) > ($1, $2)
+         order by created_at, id limit $3",
+    )
+    .bind(at.map(jiff_sqlx::Timestamp::from))
+    .bind(id)
+    .bind(page.fetch())
+    .fetch_all(read.pool())
+    .await
+    .map_err(database)?;
+    Ok(reading.answer(Page::from_surplus(rows, page.limit, |row| (row.created_at, row.id))))
+}
+
+/// One customer.
+#[utoipa::path(
+    get, path = "/v1/customers/{id}", tag = "customers", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The customer", body = Customer), (status = 404, description = "No such customer"))
+)]
+async fn show(State(read): State<ReadSide>, asked: Asked, Path(id): Path<Uuid>) -> Result<Answer<Customer>, Problem> {
+    let reading = read.reading(asked, READS, Some(id)).await?;
+    let row = find(&read, id).await?.ok_or_else(|| reading.nothing(format!("there is no customer {id}")))?;
+    let version = row.version;
+    Ok(reading.answer(row).version(version))
+}
+
+/// Who the caller is: his own data, or only what his token says when he is no customer of the shop.
+#[utoipa::path(
+    get, path = "/v1/me", tag = "customers",
+    responses((status = 200, description = "The caller", body = Me))
+)]
+async fn me(State(read): State<ReadSide>, caller: Caller, asked: Asked) -> Result<Answer<Me>, Problem> {
+    let reading = read.reading(asked, READS, Some(caller.subject)).await?;
+    let row = find(&read, caller.subject).await?;
+    let version = row.as_ref().map(|row| row.version);
+    let (name, email, created_at) =
+        row.map_or((None, None, None), |row| (row.name, row.email, Some(row.created_at)));
+    let answer = reading.answer(Me { id: caller.subject, roles: caller.roles, name, email, created_at });
+    Ok(match version {
+        Some(version) => answer.version(version),
+        None => answer,
+    })
+}
+
+async fn find(read: &ReadSide, id: Uuid) -> Result<Option<Customer>, Problem> {
+    sqlx::query_as("select id, name, email, role, created_at, version from read.customers where id = $1")
+        .bind(id)
+        .fetch_optional(read.pool())
+        .await
+        .map_err(database)
+}

@@ -1,0 +1,57 @@
+//! The inbox: what people are told of what happened to their orders, their stock, their account.
+
+mod apply;
+mod facts;
+mod message;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use event_schema::Recorded;
+
+use crate::migrations::Embedded;
+use crate::projection::{ApplyError, Batch, Projection, Table};
+
+pub(crate) use routes::routes;
+
+/// The projection's name.
+pub const NAME: &str = "inbox";
+pub(crate) const MIGRATION: Embedded = Embedded { version: 40, name: "inbox", sql: include_str!("tables.sql") };
+/// The only event of an inventory history that anybody is told of; the many others are passed by unread.
+const RAN_LOW: &str = "inventory.ran_low";
+
+/// One row a notification.
+pub struct Inbox;
+
+#[async_trait]
+impl Projection for Inbox {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        &[
+            Table { name: "notifications", key: "id" },
+            Table { name: "inbox_orders", key: "order_id" },
+            Table { name: "inbox_products", key: "product_id" },
+        ]
+    }
+
+    fn aggregates(&self) -> &'static [&'static str] {
+        &["customer", "product", "inventory", "order", "payment", "fulfilment"]
+    }
+
+    fn key(&self, event: &Recorded) -> Option<Uuid> {
+        let (aggregate, id) = event.subject.aggregate()?;
+        let concerned = self.aggregates().contains(&aggregate)
+            && (aggregate != "inventory" || event.event_type == RAN_LOW);
+        concerned.then_some(id)
+    }
+
+    async fn apply(&self, batch: &mut Batch<'_>, events: &[&Recorded]) -> Result<(), ApplyError> {
+        apply::apply(batch, events).await
+    }
+}

@@ -1,0 +1,56 @@
+//! Orders as one answer: lines, payment, delivery, and the saga that sees to it. One row an order, folded from the
+//! events of its order, payment and fulfilment histories, which all have the order's id.
+
+mod apply;
+mod history;
+mod order_routes;
+mod payment;
+mod payment_route;
+mod row;
+mod saga;
+mod saga_routes;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+
+use event_schema::Recorded;
+use service_kit::ApiRouter;
+
+use crate::http::ReadSide;
+use crate::migrations::Embedded;
+use crate::projection::{ApplyError, Batch, Projection, Table};
+
+/// The projection's name.
+pub const NAME: &str = "orders";
+pub(crate) const MIGRATION: Embedded = Embedded { version: 50, name: "orders", sql: include_str!("tables.sql") };
+
+/// One row an order.
+pub struct Orders;
+
+#[async_trait]
+impl Projection for Orders {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        &[Table { name: "orders", key: "id" }]
+    }
+
+    fn aggregates(&self) -> &'static [&'static str] {
+        &["order", "payment", "fulfilment"]
+    }
+
+    async fn apply(&self, batch: &mut Batch<'_>, events: &[&Recorded]) -> Result<(), ApplyError> {
+        apply::apply(batch, events).await
+    }
+}
+
+pub(crate) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
+    let api = order_routes::routes(api);
+    let api = history::routes(api);
+    let api = payment_route::routes(api);
+    saga_routes::routes(api)
+}

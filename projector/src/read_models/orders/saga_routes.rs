@@ -1,0 +1,177 @@
+//! GET /v1/sagas and /v1/sagas/{id}: what operators look at, for admins.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use event_schema::Timestamp;
+use service_kit::cursor::{Page, PageParams, PageRequest};
+use service_kit::extract::{Path, Query};
+use service_kit::{Access, ApiRouter, Problem, Role, routes};
+
+use super::NAME;
+use super::row::Row;
+use super::show::Amounts;
+use crate::http::{Answer, Asked, ReadSide, database};
+
+const READS: &[&str] = &[NAME];
+const ADMINS: Access = Access::Roles(&[Role::Admin]);
+
+/// A saga.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SagaView {
+    /// The order's id.
+    pub id: Uuid,
+    /// running, unwinding, needs_operator, completed, compensated or closed.
+    pub status: String,
+    /// The step that is under way or stuck.
+    pub step: Option<String>,
+    /// Why a person is needed.
+    pub cause: Option<String>,
+    /// Since when the status holds.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+    /// Position of its last event.
+    pub position: u64,
+    /// When it is looked into at the latest.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub deadline: Option<Timestamp>,
+    /// Why it unwinds.
+    pub reason: Option<String>,
+    /// Why, in words.
+    pub detail: Option<String>,
+    /// The definition that it runs as.
+    pub def: String,
+    /// Its steps, in the order in which they began.
+    pub steps: Vec<SagaStep>,
+    /// Where the money is.
+    pub money: Amounts,
+    /// Where the units are.
+    pub stock: Vec<SagaStock>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SagaStep {
+    /// Which.
+    pub step: String,
+    /// waiting, running, awaiting_customer, done, refused, stuck or undone.
+    pub state: String,
+    /// Tries so far.
+    pub tries: u32,
+    /// ok, refused, retry or unknown: how the last try ended.
+    pub outcome: Option<String>,
+    /// The effect, for a step outside.
+    pub effect_id: Option<Uuid>,
+}
+
+/// Where the units of one line are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SagaStock {
+    /// Which product.
+    pub product_id: Uuid,
+    /// How many were ordered.
+    pub quantity: u32,
+    /// Held for the order now.
+    pub held: u32,
+    /// Sold to the order.
+    pub sold: u32,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only sagas with this status, such as `needs_operator`.
+    status: Option<String>,
+    /// Only sagas at this step, such as `capture`.
+    step: Option<String>,
+}
+
+pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
+    api.routes(ADMINS, routes!(list)).routes(ADMINS, routes!(show))
+}
+
+/// Sagas, newest first.
+#[utoipa::path(
+    get, path = "/v1/sagas", tag = "sagas", params(Filter, PageParams),
+    responses((status = 200, description = "A page of sagas", body = Page<SagaView>))
+)]
+async fn list(
+    State(read): State<ReadSide>,
+    asked: Asked,
+    page: PageRequest<(Timestamp, Uuid)>,
+    Query(filter): Query<Filter>,
+) -> Result<Answer<Page<SagaView>>, Problem> {
+    let reading = read.reading(asked, READS, None).await?;
+    let (at, id) = page.after.unzip();
+    let rows: Vec<Row> = sqlx::query_as(
+        "select * from read.orders
+         where saga_status is not null
+           and ($1::text is null or saga_status = $1)
+           and ($2::text is null or saga_step = $2)
+           and ($3::timestamptz is null or (created_at, id) < ($3, $4))
+         order by created_at desc, id desc limit $5",
+    )
+    .bind(filter.status)
+    .bind(filter.step)
+    .bind(at.map(jiff_sqlx::Timestamp::from))
+    .bind(id)
+    .bind(page.fetch())
+    .fetch_all(read.pool())
+    .await
+    .map_err(database)?;
+    let Page { data, next_cursor, has_more } =
+        Page::from_surplus(rows, page.limit, |row| (row.created_at, row.id));
+    let data = data.into_iter().filter_map(view).collect();
+    Ok(reading.answer(Page { data, next_cursor, has_more }))
+}
+
+/// One saga; its id is the order's.
+#[utoipa::path(
+    get, path = "/v1/sagas/{id}", tag = "sagas", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The saga", body = SagaView), (status = 404, description = "No such saga"))
+)]
+async fn show(State(read): State<ReadSide>, asked: Asked, Path(id): Path<Uuid>) -> Result<Answer<SagaView>, Problem> {
+    let reading = read.reading(asked, READS, Some(id)).await?;
+    let row: Option<Row> = sqlx::query_as("select * from read.orders where id = $1")
+        .bind(id)
+        .fetch_optional(read.pool())
+        .await
+        .map_err(database)?;
+    let saga = row.and_then(view).ok_or_else(|| reading.nothing(format!("there is no saga {id}")))?;
+    Ok(reading.answer(saga))
+}
+
+fn view(row: Row) -> Option<SagaView> {
+    let saga = row.saga?.0;
+    let currency = row.currency?;
+    let step = |step: super::saga::StepRow| SagaStep {
+        step: step.step.as_str().to_owned(),
+        state: step.state,
+        tries: step.tries,
+        outcome: step.outcome,
+        effect_id: step.effect_id.map(Uuid::from),
+    };
+    let stock = |stock: super::saga::StockRow| SagaStock {
+        product_id: stock.product_id,
+        quantity: stock.quantity,
+        held: stock.held,
+        sold: stock.sold,
+    };
+    Some(SagaView {
+        id: row.id,
+        status: saga.status,
+        step: saga.step.map(|step| step.as_str().to_owned()),
+        cause: saga.cause,
+        since: saga.since,
+        position: saga.position,
+        deadline: saga.deadline,
+        reason: saga.reason,
+        detail: saga.detail,
+        def: saga.def,
+        steps: saga.steps.into_iter().map(step).collect(),
+        money: row.payment.0.amounts(&currency),
+        stock: saga.stock.into_iter().map(stock).collect(),
+    })
+}

@@ -1,0 +1,175 @@
+//! The projector as a service: the worker, the queries, the operators' service; composed by `waybill` or alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::info::Info;
+use utoipa::openapi::path::Paths;
+
+use event_store::EventStore;
+use service_kit::http::Readiness;
+use service_kit::vault::Vault;
+use service_kit::{ApiRouter, Shutdown};
+
+use crate::caught_up::Moves;
+use crate::http::ReadSide;
+use crate::migrations::{self, SchemaError};
+use crate::personal::Personal;
+use crate::replay::Workshop;
+use crate::worker::Worker;
+use crate::{desk, projections_route, read_models};
+
+/// Connections of the worker: one for each projection, the lease, and a rebuild beside them.
+const WORKER_CONNECTIONS_MAX: u32 = 12;
+const WORKER_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a start waits for a database that is away.
+const SCHEMA_WAIT: Duration = Duration::from_secs(60);
+const SCHEMA_RETRY_PERIOD: Duration = Duration::from_millis(500);
+
+/// What the projector is made of; all of them are shared handles.
+#[derive(Clone)]
+pub struct Deps {
+    /// This replica's name.
+    pub instance: String,
+    /// The log.
+    pub store: Arc<dyn EventStore>,
+    /// Where queries read.
+    pub pool: PgPool,
+    /// Personal keys.
+    pub vault: Vault,
+    /// For the operators' service; without it there is none.
+    pub nats: Option<async_nats::Client>,
+}
+
+/// The projector, ready to run.
+pub struct Service {
+    read: ReadSide,
+    worker: Worker,
+    workshop: Workshop,
+    nats: Option<async_nats::Client>,
+}
+
+impl Service {
+    /// Brings the schema up to date and puts the parts together.
+    pub async fn new(deps: Deps) -> Result<Self, SchemaError> {
+        let Deps { instance, store, pool, vault, nats } = deps;
+        migrate_patiently(&pool).await?;
+        let writing = worker_pool(&pool);
+        let personal = Personal::new(vault);
+        let moves = Moves::default();
+        let projections = read_models::all();
+        let workshop = Workshop {
+            pool: writing.clone(),
+            store: Arc::clone(&store),
+            personal: personal.clone(),
+            projections: projections.clone(),
+        };
+        let worker =
+            Worker::new(writing, Arc::clone(&store), personal.clone(), projections, moves.clone(), &instance);
+        let read = ReadSide::new(pool, store, personal, moves);
+        Ok(Self { read, worker, workshop, nats })
+    }
+
+    /// Every GET route with its rule.
+    pub fn api(&self) -> ApiRouter {
+        api().with_state(self.read.clone())
+    }
+
+    /// The routes alone, without layers around them.
+    pub fn router(&self) -> Router {
+        self.api().into_parts().0
+    }
+
+    /// Rebuild and verify.
+    pub fn workshop(&self) -> &Workshop {
+        &self.workshop
+    }
+
+    /// Adds what must hold before queries are sent here.
+    pub fn readiness(&self, readiness: &Readiness) {
+        let pool = self.read.pool().clone();
+        readiness.check("projections", move || {
+            let pool = pool.clone();
+            async move { ready(&pool).await }
+        });
+    }
+
+    /// Works until the shutdown.
+    pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let desk = async {
+            if let Some(client) = self.nats {
+                desk::run(client, self.workshop, shutdown.clone()).await;
+            }
+        };
+        tokio::join!(self.worker.run(shutdown.clone()), desk);
+        Ok(())
+    }
+}
+
+/// The projector's part of the API's document.
+pub fn openapi() -> OpenApi {
+    api().into_parts().1
+}
+
+/// All routes, still without a state.
+pub(crate) fn api() -> ApiRouter<ReadSide> {
+    let document = OpenApi::new(Info::new("Waybill", env!("CARGO_PKG_VERSION")), Paths::new());
+    let api = ApiRouter::new(document);
+    let api = read_models::catalogue::routes(api);
+    let api = read_models::inventory::routes(api);
+    let api = read_models::orders::routes(api);
+    let api = read_models::inbox::routes(api);
+    let api = read_models::customers::routes(api);
+    projections_route::routes(api)
+}
+
+/// A pool for whoever writes rows. They can be built again from the log, so a commit need not wait for the disk: rows
+/// and checkpoint are in one transaction and fall back together.
+pub fn worker_pool(pool: &PgPool) -> PgPool {
+    let options = (*pool.connect_options()).clone().options([("synchronous_commit", "off")]);
+    PgPoolOptions::new()
+        .max_connections(WORKER_CONNECTIONS_MAX)
+        .acquire_timeout(WORKER_ACQUIRE_TIMEOUT)
+        // A connection goes back with no transaction open, whatever became of the future that used it.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                sqlx::query("rollback").execute(connection).await?;
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options)
+}
+
+async fn migrate_patiently(pool: &PgPool) -> Result<(), SchemaError> {
+    let until = tokio::time::Instant::now() + SCHEMA_WAIT;
+    loop {
+        match migrations::migrate(pool).await {
+            Err(error) if error.is_unavailable() && tokio::time::Instant::now() < until => {
+                tokio::time::sleep(SCHEMA_RETRY_PERIOD).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Ready when some replica writes and every projection goes on.
+async fn ready(pool: &PgPool) -> Result<(), String> {
+    let unreadable = |_| "the checkpoints cannot be read".to_owned();
+    let stopped: Vec<(String, String)> =
+        sqlx::query_as("select projection, stopped from read.checkpoint where stopped is not null order by projection")
+            .fetch_all(pool)
+            .await
+            .map_err(unreadable)?;
+    if let Some((projection, why)) = stopped.first() {
+        return Err(format!("{projection} is stopped: {why}"));
+    }
+    let written: bool = sqlx::query_scalar("select exists (select 1 from read.projector_lease where until > now())")
+        .fetch_one(pool)
+        .await
+        .map_err(unreadable)?;
+    if written { Ok(()) } else { Err("no replica writes the read models at the moment".into()) }
+}

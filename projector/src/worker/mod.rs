@@ -1,0 +1,300 @@
+//! The one writer of all read models: holds the lease, reads the log from the lowest checkpoint, and hands every
+//! event to every projection. Whatever goes wrong ends the session; the next one starts from the checkpoints.
+
+mod intake;
+mod lease;
+mod log_check;
+mod live;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use event_store::{EventStore, LoadError, SubscribeError};
+use service_kit::Shutdown;
+use service_kit::problem::Chain;
+
+use crate::apply::{Applier, ResumeError, Resumed};
+use crate::caught_up::Moves;
+use crate::checkpoint::{self, Checkpoint};
+use crate::migrations::{self, SchemaError};
+use crate::parking::{self, PARKED_KEYS_MAX};
+use crate::personal::Personal;
+use crate::projection::{ApplyError, Projection};
+use crate::schema::Schema;
+
+pub(crate) use intake::next_batch;
+use lease::{Lease, TAKEOVER_POLL_PERIOD};
+use live::{Live, Moved};
+
+/// Most events of one batch.
+pub const BATCH_EVENTS_MAX: usize = 500;
+/// How often the worker looks whether a person has paused, resumed or swapped something.
+const CONTROL_PERIOD: Duration = Duration::from_millis(500);
+/// How long the worker waits after a session that failed; grows with every failure in a row.
+const RETRY_FIRST_DELAY: Duration = Duration::from_millis(100);
+const RETRY_MAX_DELAY: Duration = Duration::from_secs(5);
+/// A stopped projection's log is looked at again after this long.
+const STOPPED_RECHECK_PERIOD: Duration = Duration::from_secs(30);
+
+/// The worker of one process. Any number may run; one writes.
+#[derive(Clone)]
+pub struct Worker {
+    pool: PgPool,
+    store: Arc<dyn EventStore>,
+    personal: Personal,
+    projections: Vec<Arc<dyn Projection>>,
+    moves: Moves,
+    holder: Arc<str>,
+}
+
+/// Why a session ended.
+#[derive(Debug)]
+enum SessionEnd {
+    Shutdown,
+    LeaseLost,
+    /// Checkpoints were moved, paused or resumed beside the worker: begin again from what they say.
+    Changed,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error("the schema is not there")]
+    Schema(#[from] SchemaError),
+    #[error("the log cannot be read")]
+    Log(#[from] LoadError),
+    #[error("the log cannot be followed")]
+    Follow(#[from] SubscribeError),
+    #[error("rows cannot be written")]
+    Apply(#[from] ApplyError),
+    #[error("the database cannot be used")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<ResumeError> for SessionError {
+    fn from(error: ResumeError) -> Self {
+        match error {
+            ResumeError::Log(error) => Self::Log(error),
+            ResumeError::Apply(error) => Self::Apply(error),
+        }
+    }
+}
+
+impl Worker {
+    /// A worker under a name of its own: a process that restarts under the same instance name is another holder.
+    /// `pool` should come from [`crate::worker_pool`].
+    pub fn new(
+        pool: PgPool,
+        store: Arc<dyn EventStore>,
+        personal: Personal,
+        projections: Vec<Arc<dyn Projection>>,
+        moves: Moves,
+        instance: &str,
+    ) -> Self {
+        let holder = format!("{instance}/{}", Uuid::now_v7()).into();
+        Self { pool, store, personal, projections, moves, holder }
+    }
+
+    /// The name it holds the lease under.
+    pub fn holder(&self) -> &str {
+        &self.holder
+    }
+
+    /// Works until the shutdown: as the writer while it holds the lease, waiting for its turn otherwise.
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut delay = RETRY_FIRST_DELAY;
+        while !shutdown.has_begun() {
+            match self.turn(&shutdown).await {
+                Ok(()) => delay = RETRY_FIRST_DELAY,
+                Err(error) => {
+                    metrics::counter!("waybill_projector_session_failures_total").increment(1);
+                    tracing::warn!(
+                        error = %Chain(&error), retry_ms = delay.as_millis() as u64,
+                        "the projector begins again from its checkpoints",
+                    );
+                    pause(&shutdown, delay).await;
+                    delay = (delay * 2).min(RETRY_MAX_DELAY);
+                }
+            }
+        }
+    }
+
+    /// One try to get the lease, and all sessions while it is held.
+    async fn turn(&self, shutdown: &Shutdown) -> Result<(), SessionError> {
+        // At every turn: the schema may have been dropped while we waited, and it is made again from nothing.
+        migrations::migrate(&self.pool).await?;
+        if !lease::acquire(&self.pool, &self.holder).await? {
+            pause(shutdown, TAKEOVER_POLL_PERIOD).await;
+            return Ok(());
+        }
+        tracing::info!(holder = &*self.holder, "this replica writes the read models");
+        metrics::gauge!("waybill_projector_is_writer").set(1.0);
+        let lease = Lease::keep(self.pool.clone(), Arc::clone(&self.holder));
+        let ended = loop {
+            match self.session(&lease, shutdown).await {
+                Ok(SessionEnd::Changed) => {}
+                Ok(SessionEnd::Shutdown | SessionEnd::LeaseLost) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        metrics::gauge!("waybill_projector_is_writer").set(0.0);
+        lease.release().await;
+        ended
+    }
+
+    /// From the checkpoints to the first thing that makes it begin again.
+    async fn session(&self, lease: &Lease, shutdown: &Shutdown) -> Result<SessionEnd, SessionError> {
+        let log = log_check::look(&*self.store).await?;
+        let appliers = self.appliers(&log.identity);
+        self.judge(&log, &appliers).await?;
+        let start = self.checkpoints().await?;
+        let mut live: Vec<Live> = appliers
+            .into_iter()
+            .filter_map(|applier| {
+                let checkpoint = start.iter().find(|c| c.projection == applier.projection.name())?;
+                checkpoint.runs().then(|| Live::new(applier, checkpoint.position.0))
+            })
+            .collect();
+        let Some(lowest) = live.iter().map(Live::position).min() else {
+            return self.wait_for_change(&start, lease, shutdown).await;
+        };
+        let mut subscription = self.store.subscribe(lowest, &["evt.>"]).await?;
+        let mut control = tokio::time::interval(CONTROL_PERIOD);
+        let mut recheck = tokio::time::interval_at(
+            tokio::time::Instant::now() + STOPPED_RECHECK_PERIOD,
+            STOPPED_RECHECK_PERIOD,
+        );
+        let any_stopped = start.iter().any(|checkpoint| checkpoint.stopped.is_some());
+        loop {
+            // Only waiting is interrupted; a batch that has begun is committed before anything else happens.
+            let batch = tokio::select! {
+                biased;
+                () = shutdown.begun() => return Ok(SessionEnd::Shutdown),
+                () = lease.lost() => return Ok(SessionEnd::LeaseLost),
+                _ = control.tick() => {
+                    if changed(&start, &self.checkpoints().await?) {
+                        return Ok(SessionEnd::Changed);
+                    }
+                    for one in &mut live {
+                        if let Moved::Overtaken = one.flush(&self.pool).await? {
+                            return Ok(SessionEnd::Changed);
+                        }
+                    }
+                    self.moves.announce();
+                    continue;
+                }
+                _ = recheck.tick(), if any_stopped => return Ok(SessionEnd::Changed),
+                batch = next_batch(&mut subscription, BATCH_EVENTS_MAX) => batch?,
+            };
+            let idle = subscription.caught_up();
+            let behind = subscription.behind();
+            let moves = futures::future::join_all(live.iter_mut().map(|one| one.take(&self.pool, &batch, idle, behind))).await;
+            self.moves.announce();
+            for moved in moves {
+                match moved? {
+                    Moved::On => {}
+                    Moved::Overtaken => return Ok(SessionEnd::Changed),
+                }
+            }
+        }
+    }
+
+    /// Decides which projections may go on: not one whose rows do not belong to the log, nor one that parks more and
+    /// more. What is parked is tried again first: another build, or a key that was missing, may have cured it.
+    async fn judge(&self, log: &log_check::LogSeen, appliers: &[Applier]) -> Result<(), SessionError> {
+        let names: Vec<&str> = appliers.iter().map(|applier| applier.projection.name()).collect();
+        let mut connection = self.pool.acquire().await?;
+        checkpoint::ensure(&mut connection, &Schema::LIVE, &names).await?;
+        let checkpoints = checkpoint::all(&mut connection, &Schema::LIVE).await?;
+        for applier in appliers {
+            let name = applier.projection.name();
+            let Some(checkpoint) = checkpoints.iter().find(|checkpoint| checkpoint.projection == name) else { continue };
+            let why = match log_check::mismatch(&*self.store, log, checkpoint).await? {
+                Some(why) => Some(why),
+                None => self.retry_parked(applier).await?,
+            };
+            if let Some(why) = &why
+                && checkpoint.stopped.as_ref() != Some(why)
+            {
+                tracing::error!(projection = name, why, "projection stopped");
+            }
+            checkpoint::set_stopped(&mut connection, &Schema::LIVE, name, why.as_deref()).await?;
+        }
+        Ok(())
+    }
+
+    /// Tries what is parked again; says why the projection must stop when too much stays parked.
+    async fn retry_parked(&self, applier: &Applier) -> Result<Option<String>, SessionError> {
+        let name = applier.projection.name();
+        let mut connection = self.pool.acquire().await?;
+        let parked = parking::list(&mut connection, &Schema::LIVE, name).await?;
+        drop(connection);
+        let mut left = 0;
+        for parked in parked {
+            match applier.resume(&self.pool, &*self.store, parked.key).await? {
+                Resumed::StillParked { .. } => left += 1,
+                Resumed::Released | Resumed::NotParked => {
+                    tracing::info!(projection = name, key = %parked.key, "a parked key is in the rows again");
+                }
+            }
+        }
+        metrics::gauge!("waybill_projector_parked", "projection" => name).set(left as f64);
+        Ok((left > PARKED_KEYS_MAX).then(|| parking::too_many(name)))
+    }
+
+    fn appliers(&self, log: &str) -> Vec<Applier> {
+        let log: Arc<str> = log.into();
+        self.projections
+            .iter()
+            .map(|projection| Applier {
+                projection: Arc::clone(projection),
+                schema: Schema::LIVE,
+                personal: self.personal.clone(),
+                holder: Arc::clone(&self.holder),
+                log: Arc::clone(&log),
+            })
+            .collect()
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<Checkpoint>, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        checkpoint::all(&mut connection, &Schema::LIVE).await
+    }
+
+    /// Nothing may be written: everything is paused or stopped.
+    async fn wait_for_change(
+        &self,
+        start: &[Checkpoint],
+        lease: &Lease,
+        shutdown: &Shutdown,
+    ) -> Result<SessionEnd, SessionError> {
+        let until = tokio::time::Instant::now() + STOPPED_RECHECK_PERIOD;
+        loop {
+            tokio::select! {
+                () = shutdown.begun() => return Ok(SessionEnd::Shutdown),
+                () = lease.lost() => return Ok(SessionEnd::LeaseLost),
+                () = tokio::time::sleep(CONTROL_PERIOD) => {}
+            }
+            if tokio::time::Instant::now() >= until || changed(start, &self.checkpoints().await?) {
+                return Ok(SessionEnd::Changed);
+            }
+        }
+    }
+}
+
+/// Whether a person or a rebuild has done something that the session does not know of.
+fn changed(start: &[Checkpoint], now: &[Checkpoint]) -> bool {
+    let told = |checkpoint: &Checkpoint| {
+        (checkpoint.projection.clone(), checkpoint.runs(), checkpoint.generation)
+    };
+    !start.iter().map(told).eq(now.iter().map(told))
+}
+
+async fn pause(shutdown: &Shutdown, time: Duration) {
+    tokio::select! {
+        () = shutdown.begun() => {}
+        () = tokio::time::sleep(time) => {}
+    }
+}
