@@ -1,8 +1,10 @@
 //! The projector as a service: the worker, the queries, the operators' service; composed by `waybill` or alone.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use axum::Router;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -10,10 +12,12 @@ use utoipa::openapi::OpenApi;
 use utoipa::openapi::info::Info;
 use utoipa::openapi::path::Paths;
 
-use event_store::EventStore;
+use event_store::topology::TopologyError;
+use event_store::{EventStore, JetStreamStore};
 use service_kit::http::Readiness;
-use service_kit::vault::Vault;
-use service_kit::{ApiRouter, Shutdown};
+use service_kit::signing::SigningKey;
+use service_kit::vault::{self, Vault};
+use service_kit::{ApiRouter, Settings, Shutdown, nats, postgres};
 
 use crate::caught_up::Moves;
 use crate::http::ReadSide;
@@ -26,9 +30,11 @@ use crate::{desk, projections_route, read_models};
 /// Connections of the worker: one for each projection, the lease, and a rebuild beside them.
 const WORKER_CONNECTIONS_MAX: u32 = 12;
 const WORKER_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a start waits for a database that is away.
-const SCHEMA_WAIT: Duration = Duration::from_secs(60);
-const SCHEMA_RETRY_PERIOD: Duration = Duration::from_millis(500);
+/// Connections that queries share.
+const QUERY_CONNECTIONS_MAX: u32 = 10;
+/// How long a start waits for a database that is away, or a log that nobody has made yet.
+const START_WAIT: Duration = Duration::from_secs(60);
+const START_RETRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// What the projector is made of; all of them are shared handles.
 #[derive(Clone)]
@@ -43,6 +49,48 @@ pub struct Deps {
     pub vault: Vault,
     /// For the operators' service; without it there is none.
     pub nats: Option<async_nats::Client>,
+}
+
+impl fmt::Debug for Deps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deps").field("instance", &self.instance).finish_non_exhaustive()
+    }
+}
+
+impl Deps {
+    /// Connects everything that the settings name. Waits up to a minute for servers, the vault's tables and the log.
+    ///
+    /// # Errors
+    /// When a server stays away, is not as it has to be, or the signing key cannot be read.
+    pub async fn connect(settings: Arc<Settings>, role: &str) -> anyhow::Result<Self> {
+        let key = SigningKey::load_or_create(&settings.signing_key_file).context("the signing key")?;
+        let installation = key.installation_key().context("the installation's key")?;
+        let pool = postgres::connect(settings.database_url()?, role, QUERY_CONNECTIONS_MAX).await?;
+        postgres::wait_until_migrated(&pool, &vault::migrator()).await?;
+        let client = nats::connect(&settings, role).await?;
+        let store = connect_store(&client).await?;
+        Ok(Self {
+            instance: settings.instance.clone(),
+            store: Arc::new(store),
+            vault: Vault::new(pool.clone(), &installation)?,
+            pool,
+            nats: Some(client),
+        })
+    }
+}
+
+/// The log may not be there yet: whoever migrates makes it.
+async fn connect_store(client: &async_nats::Client) -> anyhow::Result<JetStreamStore> {
+    let until = tokio::time::Instant::now() + START_WAIT;
+    loop {
+        match JetStreamStore::connect(client.clone()).await {
+            Err(error @ TopologyError::Missing { .. }) if tokio::time::Instant::now() < until => {
+                tracing::info!(%error, "waiting for the event log");
+                tokio::time::sleep(START_RETRY_PERIOD).await;
+            }
+            connected => return connected.context("the event log"),
+        }
+    }
 }
 
 /// The projector, ready to run.
@@ -145,11 +193,11 @@ pub fn worker_pool(pool: &PgPool) -> PgPool {
 }
 
 async fn migrate_patiently(pool: &PgPool) -> Result<(), SchemaError> {
-    let until = tokio::time::Instant::now() + SCHEMA_WAIT;
+    let until = tokio::time::Instant::now() + START_WAIT;
     loop {
         match migrations::migrate(pool).await {
             Err(error) if error.is_unavailable() && tokio::time::Instant::now() < until => {
-                tokio::time::sleep(SCHEMA_RETRY_PERIOD).await;
+                tokio::time::sleep(START_RETRY_PERIOD).await;
             }
             other => return other,
         }
