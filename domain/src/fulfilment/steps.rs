@@ -212,7 +212,7 @@ mod tests {
     fn a_changed_table_is_a_new_version() {
         assert_eq!(
             definition().to_string(),
-            "1:PINNED",
+            "1:4ce32901",
             "the table changed: raise VERSION, then pin it anew here"
         );
     }
