@@ -1,0 +1,158 @@
+//! What many routes say alike in the OpenAPI document: shared headers, and the problems any command can answer.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, Response};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+use service_kit::Problem;
+use service_kit::idempotency::MAX_KEY_CHARS;
+use service_kit::problem::CONTENT_TYPE_PROBLEM;
+
+const KEY_REQUIRED: &str = "Chosen by the caller for this one command, the same for every repeat of it: a repeat is \
+    answered as the first time and not done twice, however late it comes. The same key with another body is 422 \
+    `idempotency_key_reused`; without a key the answer is 400 `idempotency_key_missing`.";
+const KEY_OPTIONAL: &str = "May be sent; then a repeat with the same key is not done again, even if the thing was \
+    changed in between.";
+const IF_MATCH: &str =
+    "The `ETag` of the version that the caller has seen; if there is a newer one: 412.";
+
+/// `Idempotency-Key`, required.
+pub(crate) struct KeyRequired;
+/// `Idempotency-Key`, accepted.
+pub(crate) struct KeyOptional;
+/// `If-Match`, accepted.
+pub(crate) struct IfMatchOptional;
+
+impl IntoParams for KeyRequired {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![header(
+            "Idempotency-Key",
+            KEY_REQUIRED,
+            Required::True,
+            MAX_KEY_CHARS,
+        )]
+    }
+}
+
+impl IntoParams for KeyOptional {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![header(
+            "Idempotency-Key",
+            KEY_OPTIONAL,
+            Required::False,
+            MAX_KEY_CHARS,
+        )]
+    }
+}
+
+impl IntoParams for IfMatchOptional {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![header("If-Match", IF_MATCH, Required::False, MAX_KEY_CHARS)]
+    }
+}
+
+fn header(name: &str, description: &str, required: Required, max_length: usize) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(required)
+        .description(Some(description))
+        .schema(Some(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .max_length(Some(max_length)),
+        ))
+        .build()
+}
+
+/// What any command with a body can be answered with.
+pub(crate) struct CommandProblems;
+
+impl IntoResponses for CommandProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (
+                "400",
+                "The body or a header cannot be read (`unreadable_json`, `idempotency_key_missing`, `idempotency_key_invalid`)",
+            ),
+            ("413", "`body_too_large`: over 1 MiB"),
+            ("415", "`unsupported_media_type`: send `application/json`"),
+            (
+                "429",
+                "`rate_limited`: too much at once from this caller; see `Retry-After`",
+            ),
+            (
+                "503",
+                "Come back after `Retry-After` with the same Idempotency-Key: `broker_unavailable`, \
+                 `database_unavailable`, `busy`, `newer_events`, `timed_out`",
+            ),
+        ])
+    }
+}
+
+/// 404.
+pub(crate) struct NotFound;
+
+impl IntoResponses for NotFound {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(
+            "404",
+            "`not_found`: there is no such thing, or it is someone else's",
+        )])
+    }
+}
+
+/// 412.
+pub(crate) struct Stale;
+
+impl IntoResponses for Stale {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(
+            "412",
+            "`stale_version`: `If-Match` names a version that is no longer the present one",
+        )])
+    }
+}
+
+/// 422 without codes of its own.
+pub(crate) struct Invalid;
+
+impl IntoResponses for Invalid {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(
+            "422",
+            "`invalid`: readable and not acceptable, `errors` names each field; \
+             `idempotency_key_reused`: the key was used for another command",
+        )])
+    }
+}
+
+/// 422 for counts of units.
+pub(crate) struct OutOfRange;
+
+impl IntoResponses for OutOfRange {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(
+            "422",
+            "`quantity_out_of_range`: too few or too many units; `invalid`: another field is not acceptable; \
+             `idempotency_key_reused`: the key was used for another command",
+        )])
+    }
+}
+
+fn problems(descriptions: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    let one = |(status, description): &(&str, &str)| {
+        let mut response = Response::new(*description);
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name(Problem::name())))
+            .build();
+        response
+            .content
+            .insert(CONTENT_TYPE_PROBLEM.to_owned(), RefOr::T(content));
+        ((*status).to_owned(), RefOr::T(response))
+    };
+    descriptions.iter().map(one).collect()
+}

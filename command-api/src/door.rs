@@ -1,0 +1,110 @@
+//! What every handler holds: the write path, the vault, the quotes, and the limits they work within.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::timeout;
+
+use domain::fulfilment::Policy;
+use event_schema::{Position, Subject, Version};
+use event_store::{Executed, Executor, Freshness, Stop, Work};
+use service_kit::crypto::InstallationKey;
+use service_kit::idempotency::IdempotencyKey;
+use service_kit::payment::ProviderAccount;
+use service_kit::{Caller, Clock, Problem, Vault};
+
+use crate::command::Command;
+use crate::orders::quote::Quotes;
+use crate::problem::{self, Refusal};
+
+/// The longest that one command waits for the log. Shorter than a request may take, so that the caller hears that the
+/// broker is away, not just that time is over.
+pub(crate) const LOG_LIMIT: Duration = Duration::from_secs(10);
+
+/// Cheap to clone: the state of every route.
+#[derive(Clone)]
+pub(crate) struct Door(Arc<Parts>);
+
+/// What is behind the door.
+pub(crate) struct Parts {
+    pub(crate) executor: Executor,
+    pub(crate) vault: Vault,
+    pub(crate) installation: InstallationKey,
+    pub(crate) clock: Clock,
+    pub(crate) quotes: Quotes,
+    pub(crate) provider: ProviderAccount,
+    pub(crate) policy: Policy,
+    pub(crate) quote_ttl: Duration,
+}
+
+impl Deref for Door {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl From<Parts> for Door {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Door {
+    /// See [`Command::new`].
+    pub(crate) fn command(
+        &self,
+        name: &str,
+        caller: &Caller,
+        key: Option<&IdempotencyKey>,
+        content: &impl Serialize,
+    ) -> Result<Command, Problem> {
+        Command::new(
+            &self.installation,
+            self.clock.now(),
+            name,
+            caller,
+            key,
+            content,
+        )
+    }
+
+    /// Runs a decision within the time a command has.
+    pub(crate) async fn execute<T: Send>(
+        &self,
+        command: &Command,
+        decide: impl FnMut(&mut Work) -> Result<T, Stop<Refusal>> + Send,
+    ) -> Result<Executed<T>, Problem> {
+        let execution = self
+            .executor
+            .execute(command.metadata.clone(), None, decide);
+        match timeout(LOG_LIMIT, execution).await {
+            Ok(executed) => executed.map_err(problem::of_execution),
+            Err(_) => Err(Problem::broker_unavailable()),
+        }
+    }
+
+    /// Where the last event of a command is in one of its histories: what the command was answered the first time.
+    pub(crate) async fn position_of(
+        &self,
+        command: &Command,
+        subject: &Subject,
+    ) -> Result<Position, Problem> {
+        let load = self
+            .executor
+            .store()
+            .load(subject, Version::NONE, None, Freshness::Leader);
+        let history = match timeout(LOG_LIMIT, load).await {
+            Ok(history) => history.map_err(problem::of_load)?,
+            Err(_) => return Err(Problem::broker_unavailable()),
+        };
+        let own = history
+            .events
+            .iter()
+            .filter(|event| event.metadata.command_id == command.id());
+        Ok(own.map(|event| event.position).max().unwrap_or_default())
+    }
+}

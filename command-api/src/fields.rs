@@ -1,0 +1,490 @@
+//! What the fields of commands may hold. Every check notes its complaint with a JSON pointer, so that the caller hears
+//! of all of them at once.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::Uri;
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
+use utoipa::{PartialSchema, ToSchema};
+
+use event_schema::{Currency, Money};
+use service_kit::Validation;
+
+/// Names, titles, brands and categories.
+pub(crate) const NAME_CHARS_MAX: usize = 200;
+/// Descriptions.
+pub(crate) const TEXT_CHARS_MAX: usize = 4_000;
+/// Addresses.
+pub(crate) const ADDRESS_CHARS_MAX: usize = 500;
+/// Reasons that people give.
+pub(crate) const REASON_CHARS_MAX: usize = 500;
+/// SKUs.
+pub(crate) const SKU_CHARS_MAX: usize = 100;
+/// RFC 5321.
+const EMAIL_CHARS_MAX: usize = 254;
+const EMAIL_LOCAL_CHARS_MAX: usize = 64;
+const PHONE_CHARS_MAX: usize = 32;
+/// E.164 has at most 15 digits; no public network has fewer than 3.
+const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 3..=15;
+const URL_CHARS_MAX: usize = 2_048;
+/// One unit's price in minor units; with 50 lines of 10 000 units a total still fits 64 bits with room.
+const PRICE_MINOR_MAX: i64 = 1_000_000_000_000;
+/// Units of one receive, adjustment or threshold.
+pub(crate) const UNITS_MAX: i64 = 1_000_000_000;
+
+/// A text of one line: trimmed, not empty, bounded, without control characters.
+pub(crate) fn line(
+    validation: &mut Validation,
+    pointer: &str,
+    text: &str,
+    max_chars: usize,
+) -> String {
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        validation.add(pointer, "required", "this must not be empty");
+    } else if trimmed.chars().count() > max_chars {
+        validation.add(
+            pointer,
+            "too_long",
+            format!("this has at most {max_chars} characters"),
+        );
+    } else if trimmed.chars().any(char::is_control) {
+        validation.add(pointer, "invalid", "this must not have control characters");
+    }
+    trimmed.to_owned()
+}
+
+/// As [`line`], where nothing is fine too; an empty text is nothing.
+pub(crate) fn optional_line(
+    validation: &mut Validation,
+    pointer: &str,
+    text: Option<&str>,
+    max_chars: usize,
+) -> Option<String> {
+    let text = text.filter(|text| !text.trim().is_empty())?;
+    Some(line(validation, pointer, text, max_chars))
+}
+
+/// A text of several lines, where nothing is fine too.
+pub(crate) fn optional_text(
+    validation: &mut Validation,
+    pointer: &str,
+    text: Option<&str>,
+    max_chars: usize,
+) -> Option<String> {
+    let trimmed = text.map(str::trim).filter(|text| !text.is_empty())?;
+    if trimmed.chars().count() > max_chars {
+        validation.add(
+            pointer,
+            "too_long",
+            format!("this has at most {max_chars} characters"),
+        );
+    } else if trimmed
+        .chars()
+        .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+    {
+        validation.add(pointer, "invalid", "this must not have control characters");
+    }
+    Some(trimmed.to_owned())
+}
+
+/// An address of several lines.
+pub(crate) fn address(validation: &mut Validation, pointer: &str, text: &str) -> String {
+    optional_text(validation, pointer, Some(text), ADDRESS_CHARS_MAX).unwrap_or_else(|| {
+        validation.add(pointer, "required", "this must not be empty");
+        String::new()
+    })
+}
+
+/// An e-mail address: enough of the form to catch slips; whether it exists, only a letter can tell.
+pub(crate) fn email(validation: &mut Validation, pointer: &str, text: &str) -> String {
+    let trimmed = text.trim();
+    let plausible = trimmed.chars().count() <= EMAIL_CHARS_MAX
+        && !trimmed
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | ',' | ';'))
+        && trimmed.rsplit_once('@').is_some_and(|(local, domain)| {
+            let labels: Vec<&str> = domain.split('.').collect();
+            !local.is_empty()
+                && local.chars().count() <= EMAIL_LOCAL_CHARS_MAX
+                && !local.contains('@')
+                && labels.len() >= 2
+                && labels.iter().all(|label| is_domain_label(label))
+        });
+    if !plausible {
+        validation.add(pointer, "invalid", "this is not an e-mail address");
+    }
+    trimmed.to_owned()
+}
+
+fn is_domain_label(label: &str) -> bool {
+    !label.is_empty()
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+}
+
+/// The form under which two spellings of one address are the same.
+pub(crate) fn normalised_email(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+/// The form under which two spellings of one SKU are the same.
+pub(crate) fn normalised_sku(sku: &str) -> String {
+    sku.trim().to_uppercase()
+}
+
+/// A telephone number as people write it.
+pub(crate) fn phone(validation: &mut Validation, pointer: &str, text: &str) -> String {
+    let trimmed = text.trim();
+    let digits = trimmed.chars().filter(char::is_ascii_digit).count();
+    let only_known = trimmed.chars().enumerate().all(|(at, c)| {
+        c.is_ascii_digit()
+            || matches!(c, ' ' | '-' | '.' | '/' | '(' | ')')
+            || (c == '+' && at == 0)
+    });
+    if !only_known || !PHONE_DIGITS.contains(&digits) || trimmed.chars().count() > PHONE_CHARS_MAX {
+        validation.add(pointer, "invalid", "this is not a telephone number");
+    }
+    trimmed.to_owned()
+}
+
+/// An address on the web, `http` or `https`, without a user in it.
+pub(crate) fn web_address(
+    validation: &mut Validation,
+    pointer: &str,
+    text: Option<&str>,
+) -> Option<String> {
+    let trimmed = text.map(str::trim).filter(|text| !text.is_empty())?;
+    let acceptable = trimmed.len() <= URL_CHARS_MAX
+        && trimmed.parse::<Uri>().is_ok_and(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some_and(|host| !host.is_empty())
+                && uri
+                    .authority()
+                    .is_some_and(|authority| !authority.as_str().contains('@'))
+        });
+    if !acceptable {
+        validation.add(
+            pointer,
+            "invalid",
+            "this is not an address of the form https://host/path",
+        );
+    }
+    Some(trimmed.to_owned())
+}
+
+/// A price or a cost; `least` is 1 for what is paid and 0 for what may be free.
+pub(crate) fn money(
+    validation: &mut Validation,
+    pointer: &str,
+    price: &Price,
+    least: i64,
+) -> Option<Money> {
+    let amount = price.amount.0;
+    let in_range = (i128::from(least)..=i128::from(PRICE_MINOR_MAX)).contains(&amount);
+    if !in_range {
+        validation.add(
+            format!("{pointer}/amount"),
+            "out_of_range",
+            format!("an amount in minor units is between {least} and {PRICE_MINOR_MAX}"),
+        );
+    }
+    let currency: Option<Currency> =
+        validation.check(format!("{pointer}/currency"), price.currency.parse());
+    Some(Money::new(
+        i64::try_from(amount).ok().filter(|_| in_range)?,
+        currency?,
+    ))
+}
+
+/// A count of units within limits; complains with the published code.
+pub(crate) fn units(
+    validation: &mut Validation,
+    pointer: &str,
+    count: WholeNumber,
+    range: std::ops::RangeInclusive<i64>,
+) -> Option<i64> {
+    let value = i64::try_from(count.0)
+        .ok()
+        .filter(|value| range.contains(value));
+    if value.is_none() {
+        validation.refuse(
+            pointer,
+            "quantity_out_of_range",
+            format!(
+                "this is a whole number between {} and {}",
+                range.start(),
+                range.end()
+            ),
+        );
+    }
+    value
+}
+
+/// For changes: tells a field that is not there (`None`: stays as it is) from one that is null (`Some(None)`: goes away).
+pub(crate) fn nullable<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Money as it is sent: not looked at yet.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Price {
+    /// Minor units: 1999 is 19.99 euro.
+    #[schema(example = 1999)]
+    pub(crate) amount: WholeNumber,
+    /// ISO 4217 code.
+    #[schema(example = "EUR")]
+    pub(crate) currency: String,
+}
+
+/// Money as it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Money)]
+pub(crate) struct MoneyBody {
+    /// Minor units.
+    pub(crate) amount: i64,
+    /// ISO 4217 code.
+    #[schema(value_type = String, example = "EUR")]
+    pub(crate) currency: Currency,
+}
+
+impl From<Money> for MoneyBody {
+    fn from(money: Money) -> Self {
+        Self {
+            amount: money.amount,
+            currency: money.currency,
+        }
+    }
+}
+
+/// A whole number of any size, so that one that is far too large is told to be out of range and not unreadable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WholeNumber(pub(crate) i128);
+
+impl Serialize for WholeNumber {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Only for the hash of a command, where text is as good as a number.
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for WholeNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Numbers;
+
+        impl Visitor<'_> for Numbers {
+            type Value = WholeNumber;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number")
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<WholeNumber, E> {
+                Ok(WholeNumber(value.into()))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<WholeNumber, E> {
+                Ok(WholeNumber(value.into()))
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<WholeNumber, E> {
+                // JSON numbers beyond 64 bits arrive here; the conversion saturates, and no range reaches that far.
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "saturates; only used to say: out of range"
+                )]
+                let whole = value as i128;
+                if value.is_finite() && value.fract() == 0.0 {
+                    Ok(WholeNumber(whole))
+                } else {
+                    Err(E::custom("not a whole number"))
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Numbers)
+    }
+}
+
+impl PartialSchema for WholeNumber {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+            .into()
+    }
+}
+
+impl ToSchema for WholeNumber {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("WholeNumber")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaints(check: impl FnOnce(&mut Validation)) -> Vec<String> {
+        let mut validation = Validation::new();
+        check(&mut validation);
+        match validation.finish() {
+            Ok(()) => Vec::new(),
+            Err(problem) => problem
+                .body()
+                .errors
+                .iter()
+                .map(|error| error.code.to_string())
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn addresses_that_people_have_are_accepted_and_slips_are_not() {
+        for good in [
+            "ada@example.org",
+            " Ada.Lovelace+shop@mail.example.co.uk ",
+            "ü@exämple.org",
+        ] {
+            assert!(
+                complaints(|v| {
+                    email(v, "/email", good);
+                })
+                .is_empty(),
+                "{good}"
+            );
+        }
+        for bad in [
+            "",
+            "ada",
+            "ada@",
+            "@example.org",
+            "ada@example",
+            "a b@example.org",
+            "a@b@example.org",
+            "a@-x.org",
+            "a@x..org",
+        ] {
+            assert_eq!(
+                complaints(|v| {
+                    email(v, "/email", bad);
+                }),
+                ["invalid"],
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_spellings_of_one_address_are_the_same() {
+        assert_eq!(
+            normalised_email(" Ada@Example.ORG "),
+            normalised_email("ada@example.org")
+        );
+        assert_eq!(normalised_sku(" mug-1 "), normalised_sku("MUG-1"));
+    }
+
+    #[test]
+    fn telephone_numbers_are_taken_as_people_write_them() {
+        for good in ["+49 (30) 123-456", "112", "0171/5550100"] {
+            assert!(
+                complaints(|v| {
+                    phone(v, "/phone", good);
+                })
+                .is_empty(),
+                "{good}"
+            );
+        }
+        for bad in ["", "call me", "12", "1234567890123456", "49+30123"] {
+            assert_eq!(
+                complaints(|v| {
+                    phone(v, "/phone", bad);
+                }),
+                ["invalid"],
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn web_addresses_are_http_or_https_without_a_user() {
+        for good in [
+            "https://shop.example/hook?x=1",
+            "http://127.0.0.1:9000/hook",
+        ] {
+            assert!(
+                complaints(|v| {
+                    web_address(v, "/url", Some(good));
+                })
+                .is_empty(),
+                "{good}"
+            );
+        }
+        for bad in [
+            "ftp://x.example/",
+            "javascript:alert(1)",
+            "https://",
+            "/hook",
+            "https://me:pw@x.example/",
+        ] {
+            assert_eq!(
+                complaints(|v| {
+                    web_address(v, "/url", Some(bad));
+                }),
+                ["invalid"],
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn huge_numbers_are_out_of_range_and_fractions_unreadable() {
+        let huge: WholeNumber = serde_json::from_str("123456789012345678901234567890").unwrap();
+        let complaint = complaints(|v| {
+            units(v, "/quantity", huge, 1..=10_000);
+        });
+        assert_eq!(complaint, ["quantity_out_of_range"]);
+        assert!(serde_json::from_str::<WholeNumber>("1.5").is_err());
+        assert!(serde_json::from_str::<WholeNumber>("\"1\"").is_err());
+        assert_eq!(
+            serde_json::from_str::<WholeNumber>("-3").unwrap(),
+            WholeNumber(-3)
+        );
+    }
+
+    #[test]
+    fn a_price_needs_an_amount_in_range_and_a_currency_that_exists() {
+        let price = |amount, currency: &str| Price {
+            amount: WholeNumber(amount),
+            currency: currency.into(),
+        };
+        let mut validation = Validation::new();
+        assert_eq!(
+            money(&mut validation, "/price", &price(5, "EUR"), 1),
+            Some(Money::new(5, Currency::EUR))
+        );
+        for bad in [
+            price(0, "EUR"),
+            price(-1, "EUR"),
+            price(i128::MAX, "EUR"),
+            price(5, "EURO"),
+            price(5, "eur"),
+        ] {
+            assert_eq!(
+                complaints(|v| {
+                    money(v, "/price", &bad, 1);
+                })
+                .len(),
+                1,
+                "{bad:?}"
+            );
+        }
+    }
+}

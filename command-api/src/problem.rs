@@ -1,0 +1,297 @@
+//! Every failure of a command as the caller sees it; the only file that knows which status and code a "no" has.
+
+use std::time::Duration;
+
+use domain::{
+    customer, fulfilment, inventory, offer, order, partner, payment, product, stray_callback,
+};
+use event_schema::ids::ProductId;
+use event_store::{AppendError, ExecuteError, LoadError};
+use service_kit::Problem;
+use service_kit::problem::FieldError;
+
+use crate::orders::quote::{BucketError, ClaimError};
+use crate::webhooks::{CallbackError, SignatureError};
+
+/// After this long a caller whose commands queue up may come back.
+const RETRY_AFTER_QUEUE: Duration = Duration::from_secs(1);
+
+/// A command's "no", ready to be told. Every rejection of the domain turns into one.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal(Problem);
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl Refusal {
+    pub(crate) fn not_found(detail: &str) -> Self {
+        Self(Problem::not_found(detail))
+    }
+
+    pub(crate) fn key_reused() -> Self {
+        Self(Problem::unprocessable(
+            "idempotency_key_reused",
+            "this Idempotency-Key was used for another command; a new command needs a new key",
+        ))
+    }
+
+    pub(crate) fn email_taken() -> Self {
+        Self(Problem::conflict(
+            "email_taken",
+            "another customer has this e-mail address",
+        ))
+    }
+
+    pub(crate) fn sku_taken() -> Self {
+        Self(Problem::conflict(
+            "sku_taken",
+            "another product has this SKU",
+        ))
+    }
+
+    pub(crate) fn out_of_stock(name: &str, product: ProductId, available: u64) -> Self {
+        Self(
+            Problem::conflict(
+                "out_of_stock",
+                format!("only {available} units of `{name}` are available"),
+            )
+            .with("product_id", product.to_string())
+            .with("available", available),
+        )
+    }
+
+    pub(crate) fn too_late() -> Self {
+        Self(Problem::conflict(
+            "too_late",
+            "the order's money is being taken or was taken; it cannot be cancelled any more",
+        ))
+    }
+}
+
+fn invalid(pointer: &str, detail: String) -> Refusal {
+    Refusal(Problem::invalid(vec![FieldError {
+        pointer: pointer.to_owned(),
+        code: "invalid".into(),
+        detail,
+    }]))
+}
+
+fn quantity_out_of_range(detail: String) -> Refusal {
+    Refusal(Problem::unprocessable("quantity_out_of_range", detail))
+}
+
+/// A rejection that only a defect of ours leads to: the edge has checked, or the id is a command's own.
+fn unexpected(rejection: &(dyn std::error::Error + 'static)) -> Refusal {
+    Refusal(Problem::unexpected(rejection))
+}
+
+impl From<customer::Rejection> for Refusal {
+    fn from(rejection: customer::Rejection) -> Self {
+        match rejection {
+            customer::Rejection::AlreadyAdded => unexpected(&rejection),
+        }
+    }
+}
+
+impl From<partner::Rejection> for Refusal {
+    fn from(rejection: partner::Rejection) -> Self {
+        match rejection {
+            partner::Rejection::AlreadyAdded => unexpected(&rejection),
+            partner::Rejection::NotAdded => Self::not_found("there is no such partner"),
+            partner::Rejection::TitleMissing => invalid("/title", rejection.to_string()),
+        }
+    }
+}
+
+impl From<product::Rejection> for Refusal {
+    fn from(rejection: product::Rejection) -> Self {
+        match rejection {
+            product::Rejection::AlreadyAdded => unexpected(&rejection),
+            product::Rejection::NotAdded | product::Rejection::Removed => {
+                Self::not_found("there is no such product")
+            }
+            product::Rejection::SkuMissing => invalid("/sku", rejection.to_string()),
+            product::Rejection::NameMissing => invalid("/name", rejection.to_string()),
+            product::Rejection::NegativeUnitCost => {
+                invalid("/unit_cost/amount", rejection.to_string())
+            }
+        }
+    }
+}
+
+impl From<offer::Rejection> for Refusal {
+    fn from(rejection: offer::Rejection) -> Self {
+        match rejection {
+            offer::Rejection::PriceTooLow => invalid("/price/amount", rejection.to_string()),
+        }
+    }
+}
+
+impl From<inventory::Rejection> for Refusal {
+    fn from(rejection: inventory::Rejection) -> Self {
+        use inventory::Rejection;
+        match rejection {
+            Rejection::QuantityOutOfRange | Rejection::TooManyUnits => {
+                quantity_out_of_range(rejection.to_string())
+            }
+            Rejection::InsufficientStock { available } => Self(
+                Problem::conflict("insufficient_stock", rejection.to_string())
+                    .with("available", available),
+            ),
+            Rejection::OutOfStock { available } => Self(
+                Problem::conflict("out_of_stock", rejection.to_string())
+                    .with("available", available),
+            ),
+            // Holds are the saga's alone; no command of this door speaks of one.
+            Rejection::HeldDifferently { .. } | Rejection::HoldGone => unexpected(&rejection),
+        }
+    }
+}
+
+impl From<order::Rejection> for Refusal {
+    fn from(rejection: order::Rejection) -> Self {
+        use order::Rejection;
+        match rejection {
+            Rejection::NotPlaced => Self::not_found("there is no such order"),
+            Rejection::TooLate => Self::too_late(),
+            Rejection::QuantityOutOfRange { .. } | Rejection::TooManyLines => {
+                quantity_out_of_range(rejection.to_string())
+            }
+            Rejection::CurrencyMismatch => Self(Problem::unprocessable(
+                "currency_mismatch",
+                rejection.to_string(),
+            )),
+            // Quotes are made here and always add up; the rest is the saga's own.
+            Rejection::AlreadyPlaced
+            | Rejection::NoLines
+            | Rejection::ProductTwice { .. }
+            | Rejection::TotalsDoNotAddUp
+            | Rejection::CalledOff => unexpected(&rejection),
+        }
+    }
+}
+
+impl From<payment::Rejection> for Refusal {
+    fn from(rejection: payment::Rejection) -> Self {
+        // A callback is recorded or is a stray; all other commands on a payment are the saga's.
+        unexpected(&rejection)
+    }
+}
+
+impl From<stray_callback::Rejection> for Refusal {
+    fn from(rejection: stray_callback::Rejection) -> Self {
+        match rejection {}
+    }
+}
+
+impl From<fulfilment::Rejection> for Refusal {
+    fn from(rejection: fulfilment::Rejection) -> Self {
+        use fulfilment::Rejection;
+        match rejection {
+            Rejection::NotStarted => Self::not_found("there is no such order"),
+            Rejection::TooLate => Self::too_late(),
+            Rejection::OtherDefinition { .. } => Self(Problem::newer_events(rejection.to_string())),
+            Rejection::Order(rejection) => rejection.into(),
+            // The saga decides over states that it has written itself; where they contradict, we are wrong.
+            Rejection::AlreadyStarted
+            | Rejection::UnfitAnswer { .. }
+            | Rejection::StockNotLoaded { .. }
+            | Rejection::CompensationDue { .. }
+            | Rejection::Payment(_)
+            | Rejection::Stock { .. } => unexpected(&rejection),
+        }
+    }
+}
+
+/// Why a command did not happen.
+pub(crate) fn of_execution(error: ExecuteError<Refusal>) -> Problem {
+    match error {
+        ExecuteError::Rejected(Refusal(problem)) => problem,
+        ExecuteError::Conflict => {
+            Problem::busy("others are changing the same thing; repeat the command")
+        }
+        ExecuteError::Newer { event_type } => newer(&event_type),
+        ExecuteError::Append(error) => of_append(error),
+        ExecuteError::Load(error) => of_load(error),
+    }
+}
+
+fn of_append(error: AppendError) -> Problem {
+    match error {
+        AppendError::Conflict { .. } => {
+            Problem::busy("others are changing the same thing; repeat the command")
+        }
+        AppendError::Unavailable(why) => broker_unavailable(&why),
+        AppendError::Full(why) => {
+            tracing::error!(why, "the event log has no room left");
+            Problem::unavailable(
+                "broker_unavailable",
+                "the event log has no room left; nothing was stored",
+            )
+        }
+        AppendError::TooLarge { size, limit, .. } => Problem::unprocessable(
+            "invalid",
+            format!("what would have to be stored is too large: {size} where {limit} are allowed"),
+        ),
+        AppendError::Busy { waiting } => Problem::too_many_requests(
+            format!("{waiting} commands of this caller are waiting to be stored already"),
+            RETRY_AFTER_QUEUE,
+        ),
+        AppendError::Corrupt { .. } | AppendError::Refused(_) => Problem::unexpected(&error),
+    }
+}
+
+/// Why something could not be read from the log.
+pub(crate) fn of_load(error: LoadError) -> Problem {
+    match error {
+        LoadError::Unavailable(why) => broker_unavailable(&why),
+        LoadError::NotReached(_) => broker_unavailable(&error.to_string()),
+        LoadError::Newer { event_type, .. } => newer(&event_type),
+        LoadError::Corrupt { .. } => Problem::unexpected(&error),
+    }
+}
+
+fn broker_unavailable(why: &str) -> Problem {
+    tracing::warn!(
+        why,
+        "a command could not be carried out: the broker is away"
+    );
+    Problem::broker_unavailable()
+}
+
+fn newer(event_type: &str) -> Problem {
+    Problem::newer_events(format!(
+        "a newer version of Waybill has written `{event_type}`; this one must be upgraded before it decides on that"
+    ))
+}
+
+/// Why a quote could not be kept.
+pub(crate) fn of_bucket(error: BucketError) -> Problem {
+    match error {
+        BucketError::Unavailable(why) => broker_unavailable(&why),
+        BucketError::Unreadable { .. } => Problem::unexpected(&error),
+    }
+}
+
+/// Why an order does not get its quote.
+pub(crate) fn of_claim(error: ClaimError) -> Problem {
+    match error {
+        ClaimError::NotFound => Problem::not_found(error.to_string()),
+        ClaimError::Expired(_) => Problem::conflict("quote_expired", error.to_string()),
+        ClaimError::Used => Problem::conflict("quote_used", error.to_string()),
+        ClaimError::Bucket(error) => of_bucket(error),
+    }
+}
+
+/// Why a callback is not believed.
+pub(crate) fn of_signature(error: SignatureError) -> Problem {
+    Problem::bad_request("signature_invalid", error.to_string())
+}
+
+/// Why a signed callback is not understood.
+pub(crate) fn of_callback(error: &CallbackError) -> Problem {
+    Problem::bad_request("unreadable_event", error.to_string())
+}

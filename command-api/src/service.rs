@@ -1,0 +1,186 @@
+//! The service as others compose it: what it needs, its routes, its readiness, and what it runs in the background.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use sqlx::PgPool;
+
+use domain::fulfilment::Policy;
+use event_store::{Executor, JetStreamStore};
+use service_kit::crypto::InstallationKey;
+use service_kit::http::Readiness;
+use service_kit::payment::ProviderAccount;
+use service_kit::settings::Settings;
+use service_kit::signing::{SigningKey, Tokens};
+use service_kit::{ApiRouter, Clock, Shutdown, Vault, nats, postgres, vault};
+
+use crate::broker_door;
+use crate::door::{Door, Parts};
+use crate::orders::quote::Quotes;
+use crate::routes;
+
+/// The vault is asked for a key now and then; the rest of the work needs no database.
+const DATABASE_CONNECTIONS_MAX: u32 = 8;
+
+/// What the service needs; cheap clones of handles that a process shares.
+#[derive(Clone)]
+pub struct Deps {
+    /// The write path; one per process.
+    pub executor: Executor,
+    /// The broker, for the bucket of quotes and the commands that come over it.
+    pub nats: async_nats::Client,
+    /// The database of the vault, asked by the readiness check.
+    pub database: PgPool,
+    /// Personal keys and secrets.
+    pub vault: Vault,
+    /// The installation's key for hashes.
+    pub installation: InstallationKey,
+    /// Checks the tokens of callers that come over the broker.
+    pub tokens: Arc<Tokens>,
+    /// The time.
+    pub clock: Clock,
+    /// The payment provider: asked by sagas, and the one whose callbacks are taken in.
+    pub provider: ProviderAccount,
+    /// What a fulfilment is started with.
+    pub policy: Policy,
+    /// How long a quote is good.
+    pub quote_ttl: Duration,
+}
+
+impl fmt::Debug for Deps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deps").finish_non_exhaustive()
+    }
+}
+
+impl Deps {
+    /// Connects everything that the settings name. Waits up to a minute for servers and their migrations.
+    ///
+    /// # Errors
+    /// When a server stays away, is not as it has to be, or the signing key cannot be read.
+    pub async fn connect(settings: Arc<Settings>, role: &str) -> anyhow::Result<Self> {
+        let clock = Clock::system();
+        let key =
+            SigningKey::load_or_create(&settings.signing_key_file).context("the signing key")?;
+        let installation = key.installation_key().context("the installation's key")?;
+        let database_url = settings.database_url()?;
+        let database = postgres::connect(database_url, role, DATABASE_CONNECTIONS_MAX).await?;
+        postgres::wait_until_migrated(&database, &vault::migrator()).await?;
+        let client = nats::connect(&settings, role).await?;
+        let store = JetStreamStore::connect(client.clone())
+            .await
+            .context("the event log")?;
+        Ok(Self {
+            executor: Executor::new(Arc::new(store)),
+            nats: client,
+            vault: Vault::new(database.clone(), &installation)?,
+            database,
+            tokens: Arc::new(Tokens::new(&key, clock.clone())),
+            provider: ProviderAccount::of(&settings, &installation),
+            policy: Policy {
+                time_to_pay: settings.time_to_pay,
+                hold_expiry: settings.hold_expiry,
+                answer_deadline: settings.payment_answer_deadline,
+                unknown_budget: settings.payment_unknown_budget,
+                ..Policy::default()
+            },
+            quote_ttl: settings.quote_ttl,
+            installation,
+            clock,
+        })
+    }
+}
+
+/// The front door for commands.
+#[derive(Clone)]
+pub struct Service {
+    door: Door,
+    nats: async_nats::Client,
+    database: PgPool,
+    tokens: Arc<Tokens>,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Binds to the bucket of quotes.
+    ///
+    /// # Errors
+    /// When the broker does not have it or cannot be reached.
+    pub async fn new(deps: Deps) -> anyhow::Result<Self> {
+        let quotes = Quotes::open(deps.nats.clone()).await?;
+        let door = Door::from(Parts {
+            executor: deps.executor,
+            vault: deps.vault,
+            installation: deps.installation,
+            clock: deps.clock,
+            quotes,
+            provider: deps.provider,
+            policy: deps.policy,
+            quote_ttl: deps.quote_ttl,
+        });
+        Ok(Self {
+            door,
+            nats: deps.nats,
+            database: deps.database,
+            tokens: deps.tokens,
+        })
+    }
+
+    /// The routes with their rules, for `ServerBuilder::api`.
+    #[must_use]
+    pub fn api(&self) -> ApiRouter {
+        routes::api().with_state(self.door.clone())
+    }
+
+    /// The routes alone; the layers around them (authentication, limits, problems) are the server's.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        self.api().into_parts().0
+    }
+
+    /// Adds what must hold before commands are sent here.
+    pub fn readiness(&self, readiness: &Readiness) {
+        let executor = self.door.executor.clone();
+        readiness.check("event log", move || {
+            let executor = executor.clone();
+            async move {
+                executor
+                    .store()
+                    .end()
+                    .await
+                    .map(|_| ())
+                    .map_err(|error| error.to_string())
+            }
+        });
+        let database = self.database.clone();
+        readiness.check("vault", move || {
+            let database = database.clone();
+            async move {
+                let asked = sqlx::query("select 1").execute(&database).await;
+                asked.map(|_| ()).map_err(|error| error.to_string())
+            }
+        });
+    }
+
+    /// Takes in commands over the broker until the shutdown begins.
+    ///
+    /// # Errors
+    /// When the broker does not let us listen.
+    pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        broker_door::run(
+            self.nats.clone(),
+            self.api(),
+            Arc::clone(&self.tokens),
+            shutdown,
+        )
+        .await
+    }
+}

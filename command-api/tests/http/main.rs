@@ -1,0 +1,20 @@
+//! The commands over HTTP as their callers see them: each happens, each is refused, each can be repeated.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod access;
+mod broker;
+mod customers;
+mod inventory;
+mod orders;
+mod outage;
+mod partners;
+mod products;
+mod saga;
+mod shop;
+mod unreadable;
+mod webhooks;
