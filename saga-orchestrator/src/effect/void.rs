@@ -1,0 +1,183 @@
+//! Letting go what is set aside, and making sure that nothing can be set aside by a call that is still on its way:
+//! the create is sent again under its key, and what it names is cancelled. If the money turns out to be taken, that
+//! is the answer, and giving it back is another effect.
+
+use event_schema::{Money, Timestamp};
+
+use super::authorise::found;
+use super::{Means, Outcome, Past, key_lives};
+use crate::provider::{Call, Fault, Payment, PaymentProvider, PaymentStatus, Session, SessionStatus};
+
+pub(super) async fn run(
+    provider: &dyn PaymentProvider,
+    call: &Call,
+    authorisation: &Call,
+    means: &Means,
+    past: Past,
+    now: Timestamp,
+) -> Result<Outcome, Fault> {
+    match means {
+        Means::Card { token, payment_id } => {
+            let payment = match payment_id {
+                Some(id) => provider.payment(id).await?,
+                None => card_payment(provider, authorisation, token, now).await?,
+            };
+            match payment {
+                Some(payment) => cancel(provider, call, payment, past).await,
+                None => Ok(Outcome::NothingToVoid),
+            }
+        }
+        Means::Checkout { session_id } => {
+            let session = match session_id {
+                Some(id) => provider.session(id).await?,
+                None => opened_session(provider, authorisation, now).await?,
+            };
+            match session {
+                Some(session) => close(provider, call, session, past).await,
+                None => Ok(Outcome::NothingToVoid),
+            }
+        }
+    }
+}
+
+/// Whether it is let go, or taken, already; `None` while it has to be asked for.
+pub(super) async fn look(
+    provider: &dyn PaymentProvider,
+    authorisation: &Call,
+    means: &Means,
+) -> Result<Option<Outcome>, Fault> {
+    let payment = match means {
+        Means::Card { payment_id: Some(id), .. } => provider.payment(id).await?,
+        Means::Card { payment_id: None, .. } => found(provider.find_payment(authorisation).await?)?,
+        Means::Checkout { session_id } => {
+            let session = match session_id {
+                Some(id) => provider.session(id).await?,
+                None => found(provider.find_session(authorisation).await?)?,
+            };
+            match session.and_then(|session| session.payment_id) {
+                Some(id) => provider.payment(&id).await?,
+                None => None,
+            }
+        }
+    };
+    Ok(payment.as_ref().and_then(settled))
+}
+
+/// The payment that the authorisation has made or, by being sent again under its key, makes now; `None` when it
+/// provably has none and never will.
+async fn card_payment(
+    provider: &dyn PaymentProvider,
+    authorisation: &Call,
+    token: &str,
+    now: Timestamp,
+) -> Result<Option<Payment>, Fault> {
+    if let Some(payment) = found(provider.find_payment(authorisation).await?)? {
+        return Ok(Some(payment));
+    }
+    if !key_lives(authorisation, now) {
+        return Ok(None);
+    }
+    nothing_if_refused(provider.create_payment(authorisation, token).await)
+}
+
+async fn opened_session(
+    provider: &dyn PaymentProvider,
+    authorisation: &Call,
+    now: Timestamp,
+) -> Result<Option<Session>, Fault> {
+    if let Some(session) = found(provider.find_session(authorisation).await?)? {
+        return Ok(Some(session));
+    }
+    if !key_lives(authorisation, now) {
+        return Ok(None);
+    }
+    nothing_if_refused(provider.create_session(authorisation).await)
+}
+
+/// A create that is refused, or whose remembered failure is only repeated, has set nothing aside.
+fn nothing_if_refused<T>(created: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match created {
+        Ok(created) => Ok(Some(created)),
+        Err(Fault::Refused { .. } | Fault::WrongState { .. } | Fault::Unknown { replayed: true, .. }) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+async fn cancel(
+    provider: &dyn PaymentProvider,
+    call: &Call,
+    payment: Payment,
+    past: Past,
+) -> Result<Outcome, Fault> {
+    if let Some(outcome) = settled(&payment) {
+        return Ok(outcome);
+    }
+    match provider.cancel(call, &payment.id, past.tries()).await {
+        Ok(payment) => Ok(settled(&payment).unwrap_or_else(still_open)),
+        Err(Fault::Refused { code, message } | Fault::WrongState { code, message }) => {
+            let refused = Outcome::Refused { code, message };
+            Ok(match provider.payment(&payment.id).await? {
+                None => Outcome::Voided,
+                Some(payment) if payment.status == PaymentStatus::Processing => still_open(),
+                Some(payment) => settled(&payment).unwrap_or(refused),
+            })
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+async fn close(
+    provider: &dyn PaymentProvider,
+    call: &Call,
+    session: Session,
+    past: Past,
+) -> Result<Outcome, Fault> {
+    let session = if session.status == SessionStatus::Open {
+        match provider.expire(call, &session.id, past.tries()).await {
+            Ok(session) => session,
+            // Paid, or expired, in this moment.
+            Err(Fault::Refused { code, message } | Fault::WrongState { code, message }) => {
+                match provider.session(&session.id).await? {
+                    None => return Ok(Outcome::Voided),
+                    Some(session) if session.status == SessionStatus::Open => {
+                        return Ok(Outcome::Refused { code, message });
+                    }
+                    Some(session) => session,
+                }
+            }
+            Err(fault) => return Err(fault),
+        }
+    } else {
+        session
+    };
+    let Some(payment_id) = session.payment_id else {
+        return Ok(match session.status {
+            SessionStatus::Expired => Outcome::Voided,
+            SessionStatus::Open | SessionStatus::Complete => still_open(),
+        });
+    };
+    match provider.payment(&payment_id).await? {
+        Some(payment) => cancel(provider, call, payment, past).await,
+        None => Ok(Outcome::Voided),
+    }
+}
+
+/// What needs no cancelling any more.
+fn settled(payment: &Payment) -> Option<Outcome> {
+    match &payment.status {
+        PaymentStatus::Cancelled { .. } => Some(Outcome::Voided),
+        PaymentStatus::Captured => Some(Outcome::Captured {
+            payment_id: payment.id.clone(),
+            amount: Money::new(payment.received, payment.amount.currency),
+        }),
+        PaymentStatus::New
+        | PaymentStatus::Declined { .. }
+        | PaymentStatus::AwaitsCustomer { .. }
+        | PaymentStatus::Processing
+        | PaymentStatus::Authorised => None,
+    }
+}
+
+fn still_open() -> Outcome {
+    Outcome::Unknown { detail: "the provider has not let it go yet".into(), reachable: true }
+}

@@ -1,0 +1,278 @@
+//! The sagas of one share as its owner knows them: who has something to do, who is being worked, who waits until when.
+//! Pure bookkeeping, so that the order of things can be tested without a broker.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use event_schema::ids::EffectId;
+use event_schema::{Position, Timestamp};
+use uuid::Uuid;
+
+/// An effect that nobody can have called yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirstCall {
+    /// The effect.
+    pub effect_id: EffectId,
+    /// When its intent was recorded.
+    pub intended_at: Timestamp,
+}
+
+/// What a saga is woken for. Several wakes before it is worked become one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Job {
+    /// The newest event that must be seen.
+    pub at_least: Position,
+    /// An intent that was recorded under our own eyes, and that nobody can have called yet.
+    pub first_call: Option<FirstCall>,
+    /// A callback asks for a look at the provider.
+    pub look_up: bool,
+}
+
+impl Job {
+    fn add(&mut self, other: Self) {
+        self.at_least = self.at_least.max(other.at_least);
+        self.first_call = other.first_call.or(self.first_call);
+        self.look_up |= other.look_up;
+    }
+}
+
+/// How working a saga ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing to do before this moment; `None`: nothing at all until somebody says something.
+    Waits(Option<Timestamp>),
+    /// The saga has ended.
+    Over,
+    /// It could not be worked now; again at this moment.
+    Again(Timestamp),
+    /// It cannot be worked by this process any more.
+    Quarantined,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// What came while it was being worked, or waits to be.
+    waiting: Option<Job>,
+    running: bool,
+    /// Every event up to here was seen by its worker.
+    worked: Position,
+    due: Option<Timestamp>,
+    queued: bool,
+    failures: u32,
+    quarantined: bool,
+}
+
+/// All of a share's sagas that are open or have something to do.
+#[derive(Debug, Default)]
+pub struct Slots {
+    slots: HashMap<Uuid, Slot>,
+    ready: VecDeque<Uuid>,
+    due: BTreeSet<(Timestamp, Uuid)>,
+    running: usize,
+}
+
+impl Slots {
+    /// Somebody has something for a saga. An event that its worker has already seen wakes nobody.
+    pub fn wake(&mut self, order: Uuid, job: Job) {
+        let slot = self.slots.entry(order).or_default();
+        if slot.quarantined || (job.at_least <= slot.worked && !job.look_up) {
+            return;
+        }
+        slot.waiting.get_or_insert_default().add(job);
+        self.enqueue(order);
+    }
+
+    /// Wakes everyone whose moment has come; tells how many.
+    pub fn wake_due(&mut self, now: Timestamp) -> usize {
+        let mut woken = 0;
+        while let Some((at, order)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            self.due.remove(&(at, order));
+            if let Some(slot) = self.slots.get_mut(&order) {
+                slot.due = None;
+                slot.waiting.get_or_insert_default();
+                self.enqueue(order);
+                woken += 1;
+            }
+        }
+        woken
+    }
+
+    /// The next saga to work, if any.
+    pub fn start(&mut self) -> Option<(Uuid, Job)> {
+        while let Some(order) = self.ready.pop_front() {
+            let Some(slot) = self.slots.get_mut(&order) else { continue };
+            slot.queued = false;
+            let Some(job) = slot.waiting.take().filter(|_| !slot.running) else { continue };
+            slot.running = true;
+            if let Some(at) = slot.due.take() {
+                self.due.remove(&(at, order));
+            }
+            self.running += 1;
+            return Some((order, job));
+        }
+        None
+    }
+
+    /// A worker is through; `worked` is the newest event that it has seen. A job that failed is put back, without
+    /// the certainty that its effect was never called.
+    pub fn finish(&mut self, order: Uuid, job: Job, worked: Position, ended: Ended) {
+        let Some(slot) = self.slots.get_mut(&order) else { return };
+        slot.running = false;
+        self.running = self.running.saturating_sub(1);
+        slot.worked = slot.worked.max(worked);
+        slot.failures = match ended {
+            Ended::Again(_) => slot.failures + 1,
+            Ended::Waits(_) | Ended::Over | Ended::Quarantined => 0,
+        };
+        if slot.waiting.is_some_and(|waiting| waiting.at_least <= slot.worked && !waiting.look_up && waiting.at_least > Position(0)) {
+            slot.waiting = None;
+        }
+        match ended {
+            Ended::Waits(due) => {
+                slot.due = due;
+                self.due.extend(due.map(|at| (at, order)));
+            }
+            Ended::Again(at) => {
+                slot.due = Some(at);
+                self.due.insert((at, order));
+                slot.waiting.get_or_insert_default().add(Job { first_call: None, ..job });
+                return;
+            }
+            Ended::Quarantined => {
+                slot.quarantined = true;
+                slot.waiting = None;
+                return;
+            }
+            Ended::Over => {}
+        }
+        if slot.waiting.is_some() {
+            self.enqueue(order);
+        } else if ended == Ended::Over {
+            self.slots.remove(&order);
+        }
+    }
+
+    /// How often in a row a saga could not be worked.
+    pub fn failures(&self, order: Uuid) -> u32 {
+        self.slots.get(&order).map_or(0, |slot| slot.failures)
+    }
+
+    /// How many are being worked.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// How many wait for a worker.
+    pub fn queued(&self) -> usize {
+        self.ready.len()
+    }
+
+    fn enqueue(&mut self, order: Uuid) {
+        if let Some(slot) = self.slots.get_mut(&order)
+            && !slot.running
+            && !slot.queued
+        {
+            slot.queued = true;
+            self.ready.push_back(order);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORDER: Uuid = Uuid::from_u128(1);
+
+    fn seen(position: u64) -> Job {
+        Job { at_least: Position(position), ..Job::default() }
+    }
+
+    fn first() -> FirstCall {
+        FirstCall { effect_id: EffectId(ORDER), intended_at: at(1) }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_saga_is_worked_by_one_worker_at_a_time_and_again_for_what_came_meanwhile() {
+        let mut slots = Slots::default();
+        slots.wake(ORDER, seen(5));
+        let (order, job) = slots.start().unwrap();
+        slots.wake(ORDER, seen(9));
+        assert_eq!(slots.start(), None);
+        slots.finish(order, job, Position(7), Ended::Waits(None));
+        assert_eq!(slots.start(), Some((ORDER, seen(9))));
+    }
+
+    #[test]
+    fn an_event_that_the_worker_has_seen_already_wakes_nobody() {
+        let mut slots = Slots::default();
+        slots.wake(ORDER, seen(5));
+        let (order, job) = slots.start().unwrap();
+        let own = Job { first_call: Some(first()), ..seen(8) };
+        slots.wake(ORDER, own);
+        slots.finish(order, job, Position(8), Ended::Waits(Some(at(100))));
+        slots.wake(ORDER, own);
+        assert_eq!(slots.start(), None);
+    }
+
+    #[test]
+    fn a_callback_is_looked_into_even_when_its_event_was_seen() {
+        let mut slots = Slots::default();
+        slots.wake(ORDER, seen(5));
+        let (order, job) = slots.start().unwrap();
+        slots.wake(ORDER, Job { look_up: true, ..seen(6) });
+        slots.finish(order, job, Position(8), Ended::Waits(None));
+        assert!(slots.start().unwrap().1.look_up);
+    }
+
+    #[test]
+    fn a_deadline_wakes_its_saga_once_and_a_newer_one_replaces_it() {
+        let mut slots = Slots::default();
+        slots.wake(ORDER, seen(5));
+        let (order, job) = slots.start().unwrap();
+        slots.finish(order, job, Position(5), Ended::Waits(Some(at(100))));
+        assert_eq!(slots.wake_due(at(99)), 0);
+        slots.wake(ORDER, seen(6));
+        let (order, job) = slots.start().unwrap();
+        slots.finish(order, job, Position(6), Ended::Waits(Some(at(200))));
+        assert_eq!(slots.wake_due(at(150)), 0);
+        assert_eq!(slots.wake_due(at(200)), 1);
+        assert!(slots.start().is_some());
+        assert_eq!(slots.wake_due(at(999)), 0);
+    }
+
+    #[test]
+    fn a_job_that_failed_comes_again_later_without_the_certainty_of_a_first_call() {
+        let mut slots = Slots::default();
+        slots.wake(ORDER, Job { first_call: Some(first()), look_up: true, ..seen(5) });
+        let (order, job) = slots.start().unwrap();
+        slots.finish(order, job, Position(0), Ended::Again(at(10)));
+        assert_eq!((slots.start(), slots.failures(ORDER)), (None, 1));
+        slots.wake_due(at(10));
+        assert_eq!(slots.start(), Some((ORDER, Job { look_up: true, ..seen(5) })));
+    }
+
+    #[test]
+    fn a_quarantined_saga_is_left_alone_and_the_others_go_on() {
+        let other = Uuid::from_u128(2);
+        let mut slots = Slots::default();
+        slots.wake(ORDER, seen(5));
+        let (order, job) = slots.start().unwrap();
+        slots.finish(order, job, Position(0), Ended::Quarantined);
+        slots.wake(ORDER, seen(9));
+        slots.wake(other, seen(9));
+        assert_eq!(slots.start().map(|(order, _)| order), Some(other));
+    }
+
+    #[test]
+    fn an_ended_saga_is_forgotten() {
+        let mut slots = Slots::default();
+        slots.wake(ORDER, seen(5));
+        let (order, job) = slots.start().unwrap();
+        slots.finish(order, job, Position(7), Ended::Over);
+        assert!(slots.slots.is_empty());
+    }
+}

@@ -1,0 +1,380 @@
+//! Writes what is shown of sagas: coalesced to 200 ms, never back to an older position, whoever else writes too.
+//!
+//! It also knows how far the bucket is complete: the position up to which every event that a share's owner was handed
+//! has been worked and shown. A takeover reads the log from there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream::kv::{Operation, Store};
+use event_schema::fulfilment::Cause;
+use event_schema::{Position, Timestamp};
+use futures::{StreamExt, stream};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Buckets, SagaStatus, Verdict, ascii, status_key};
+use crate::runner::Share;
+
+/// How often what has changed is written.
+const FLUSH_PERIOD: Duration = Duration::from_millis(200);
+/// How often the completeness of a share is written, at most.
+const COMPLETE_PERIOD_FLUSHES: u32 = 10;
+const WRITES_AT_ONCE: usize = 16;
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A key that is contended more often than this is written with the next flush.
+const WRITE_TRIES_MAX: u32 = 4;
+
+/// The newest that is known of a saga, to be shown.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// What to show.
+    pub shown: SagaStatus,
+    /// Every event of the order up to here was handed to the saga and worked.
+    pub worked: Position,
+}
+
+/// What was written of a saga last.
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    revision: u64,
+    position: u64,
+    verdict: Verdict,
+    cause: Option<Cause>,
+    since: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// Events handed out and not shown yet.
+    open: BTreeMap<Position, Uuid>,
+    /// The newest event handed out, or where the owner began.
+    seen: Position,
+    written: Position,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    pending: HashMap<Uuid, Update>,
+    /// Sagas that have not ended, as they were written last.
+    written: HashMap<Uuid, Written>,
+    shares: BTreeMap<Share, Progress>,
+}
+
+/// The writer of both buckets.
+#[derive(Debug)]
+pub struct Board {
+    buckets: Buckets,
+    desk: Mutex<Desk>,
+}
+
+impl Board {
+    /// A board over the buckets; [`Board::run`] does the writing.
+    pub fn new(buckets: Buckets) -> Self {
+        Self { buckets, desk: Mutex::default() }
+    }
+
+    /// The buckets underneath.
+    pub fn buckets(&self) -> &Buckets {
+        &self.buckets
+    }
+
+    /// A share is ours, and everything up to this position will be handed out or is shown already.
+    pub fn begin(&self, share: Share, from: Position) {
+        let progress = Progress { open: BTreeMap::new(), seen: from, written: from };
+        self.desk().shares.insert(share, progress);
+    }
+
+    /// A share is not ours any more: its completeness is somebody else's to tell.
+    pub fn end(&self, share: Share) {
+        let mut desk = self.desk();
+        desk.shares.remove(&share);
+        desk.pending.retain(|order, _| Share::of(*order) != share);
+        desk.written.retain(|order, _| Share::of(*order) != share);
+    }
+
+    /// An event of an order was handed out.
+    pub fn handed_out(&self, order: Uuid, position: Position) {
+        if let Some(progress) = self.desk().shares.get_mut(&Share::of(order)) {
+            if position > progress.written {
+                progress.open.insert(position, order);
+            }
+            progress.seen = progress.seen.max(position);
+        }
+    }
+
+    /// The log was read up to here for a share, whatever it held.
+    pub fn read_to(&self, share: Share, position: Position) {
+        if let Some(progress) = self.desk().shares.get_mut(&share) {
+            progress.seen = progress.seen.max(position);
+        }
+    }
+
+    /// Something new is known of a saga.
+    pub fn put(&self, update: Update) {
+        let mut desk = self.desk();
+        let order = update.shown.id;
+        if !desk.shares.contains_key(&Share::of(order)) {
+            return;
+        }
+        match desk.pending.get_mut(&order) {
+            Some(waiting) => {
+                waiting.worked = waiting.worked.max(update.worked);
+                if update.shown.position >= waiting.shown.position {
+                    waiting.shown = update.shown;
+                }
+            }
+            None => {
+                desk.pending.insert(order, update);
+            }
+        }
+    }
+
+    /// Open sagas by verdict, and since when the one that has stood still longest stands as it does.
+    pub fn open_sagas(&self) -> (BTreeMap<Verdict, usize>, Option<Timestamp>) {
+        let desk = self.desk();
+        let mut by_verdict = BTreeMap::new();
+        for written in desk.written.values() {
+            *by_verdict.entry(written.verdict).or_default() += 1;
+        }
+        let oldest = desk.written.values().map(|written| written.since).min();
+        (by_verdict, oldest)
+    }
+
+    /// Writes until the end, and once more at the end.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let mut tick = tokio::time::interval(FLUSH_PERIOD);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut flushes = 0_u32;
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = shutdown.cancelled() => {
+                    self.flush().await;
+                    self.write_completeness().await;
+                    return;
+                }
+            }
+            self.flush().await;
+            flushes = flushes.wrapping_add(1);
+            if flushes % COMPLETE_PERIOD_FLUSHES == 0 {
+                self.write_completeness().await;
+            }
+        }
+    }
+
+    /// Writes everything that is pending; what cannot be written stays pending.
+    pub async fn flush(&self) {
+        let updates: Vec<Update> = std::mem::take(&mut self.desk().pending).into_values().collect();
+        stream::iter(updates)
+            .for_each_concurrent(WRITES_AT_ONCE, |update| async move {
+                match timeout(WRITE_TIMEOUT, self.write(&update)).await {
+                    Ok(Ok(())) => self.shown(&update),
+                    Ok(Err(reason)) => self.put_back(update, &reason),
+                    Err(_) => self.put_back(update, "no answer in time"),
+                }
+            })
+            .await;
+    }
+
+    fn put_back(&self, update: Update, reason: &str) {
+        tracing::debug!(order.id = %update.shown.id, error = reason, "a saga's status could not be written; trying again");
+        self.desk().written.remove(&update.shown.id);
+        self.put(update);
+    }
+
+    /// The position up to which an order's events are shown has moved.
+    fn shown(&self, update: &Update) {
+        let order = update.shown.id;
+        if let Some(progress) = self.desk().shares.get_mut(&Share::of(order)) {
+            progress.open.retain(|position, of| *of != order || *position > update.worked);
+        }
+    }
+
+    async fn write(&self, update: &Update) -> Result<(), String> {
+        let shown = &update.shown;
+        let key = status_key(shown.id);
+        for _ in 0..WRITE_TRIES_MAX {
+            let known = self.desk().written.get(&shown.id).copied();
+            let last = match known {
+                Some(known) => Some(known),
+                None => self.read(&key).await?,
+            };
+            if last.is_some_and(|last| last.position >= shown.position && !same_events_other_verdict(last, shown)) {
+                // Somebody has shown this or something newer; what needs a person is still to be seen to.
+                self.point_out(shown, last).await?;
+                self.remember(shown, last.map_or(0, |last| last.revision), last);
+                return Ok(());
+            }
+            // The verdict holds since it was first seen, not since the last event under it.
+            let held = last.filter(|last| last.verdict == shown.status && last.cause == shown.cause);
+            let shown = &SagaStatus { since: held.map_or(shown.since, |last| last.since), ..shown.clone() };
+            self.point_out(shown, last).await?;
+            let line = ascii::to_line(shown).map_err(|error| error.to_string())?;
+            let written = match last {
+                Some(last) => {
+                    let update = self.buckets.status.update(&key, line.into(), last.revision).await;
+                    update.map_err(|error| error.to_string())
+                }
+                None => {
+                    let create = self.buckets.status.create(&key, line.into()).await;
+                    create.map_err(|error| error.to_string())
+                }
+            };
+            match written {
+                Ok(revision) => {
+                    self.remember(shown, revision, None);
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::trace!(order.id = %shown.id, error, "another writer was faster");
+                    self.desk().written.remove(&shown.id);
+                }
+            }
+        }
+        Err("other writers were faster every time".into())
+    }
+
+    fn remember(&self, shown: &SagaStatus, revision: u64, newer: Option<Written>) {
+        let written = newer.unwrap_or(Written {
+            revision,
+            position: shown.position,
+            verdict: shown.status,
+            cause: shown.cause,
+            since: shown.since,
+        });
+        let mut desk = self.desk();
+        if written.verdict.is_end() || !desk.shares.contains_key(&Share::of(shown.id)) {
+            desk.written.remove(&shown.id);
+        } else {
+            desk.written.insert(shown.id, written);
+        }
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Written>, String> {
+        let entry = self.buckets.status.entry(key).await.map_err(|error| error.to_string())?;
+        let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else { return Ok(None) };
+        // A value that nobody can read is overwritten.
+        let read: Option<SagaStatus> = serde_json::from_slice(&entry.value).ok();
+        Ok(Some(Written {
+            revision: entry.revision,
+            position: read.as_ref().map_or(0, |read| read.position),
+            verdict: read.as_ref().map_or(Verdict::Running, |read| read.status),
+            cause: read.as_ref().and_then(|read| read.cause),
+            since: read.as_ref().map_or(Timestamp::UNIX_EPOCH, |read| read.since),
+        }))
+    }
+
+    /// Puts a saga on the list of those that need a person, or takes it off, and tells whoever listens. Before the
+    /// status is written: whoever dies in between does it again.
+    async fn point_out(&self, shown: &SagaStatus, last: Option<Written>) -> Result<(), String> {
+        let attention = &self.buckets.attention;
+        let before = last.and_then(|last| last.cause);
+        if let Some(cause) = before.filter(|cause| Some(*cause) != shown.cause) {
+            purge(attention, &attention_key(cause, shown.id)).await?;
+        }
+        if last.is_some_and(|last| last.position > shown.position) {
+            return Ok(());
+        }
+        if let Some(cause) = shown.cause.filter(|cause| Some(*cause) != before) {
+            let line = attention_line(shown);
+            let put = attention.put(attention_key(cause, shown.id), line.into()).await;
+            put.map_err(|error| error.to_string())?;
+        }
+        let told = last.is_some_and(|last| last.verdict == shown.status && last.cause == shown.cause);
+        if !told && (shown.status.is_end() || shown.cause.is_some()) {
+            self.advise(shown).await;
+        }
+        Ok(())
+    }
+
+    /// At most lost, never relied on: the bucket is the truth, the advisory only comes sooner.
+    async fn advise(&self, shown: &SagaStatus) {
+        let kind = shown.status.as_str();
+        let advisory = serde_json::json!({
+            "kind": kind,
+            "saga": "fulfilment",
+            "id": shown.id,
+            "status": shown.status,
+            "step": shown.step,
+            "cause": shown.cause,
+            "since": shown.since,
+            "detail": shown.detail,
+            "position": shown.position,
+        });
+        let Ok(line) = ascii::to_line(&advisory) else { return };
+        let subject = format!("saga.advisory.{kind}.fulfilment.{}", shown.id);
+        if let Err(error) = self.buckets.client.publish(subject, line.into()).await {
+            tracing::debug!(order.id = %shown.id, %error, "an advisory could not be sent");
+        }
+    }
+
+    async fn write_completeness(&self) {
+        let due: Vec<(Share, Position)> = {
+            let desk = self.desk();
+            let complete = |progress: &Progress| match progress.open.first_key_value() {
+                Some((first, _)) => Position(first.0.saturating_sub(1)),
+                None => progress.seen,
+            };
+            desk.shares
+                .iter()
+                .map(|(share, progress)| (*share, complete(progress), progress.written))
+                .filter(|(_, complete, written)| complete > written)
+                .map(|(share, complete, _)| (share, complete))
+                .collect()
+        };
+        for (share, complete) in due {
+            let put = self.buckets.status.put(complete_to_key(share), complete.to_string().into());
+            match timeout(WRITE_TIMEOUT, put).await {
+                Ok(Ok(_)) => {
+                    if let Some(progress) = self.desk().shares.get_mut(&share) {
+                        progress.written = progress.written.max(complete);
+                    }
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(saga.share = %share, %error, "the completeness could not be written");
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A quarantine shows another verdict of the same events.
+fn same_events_other_verdict(last: Written, shown: &SagaStatus) -> bool {
+    last.position == shown.position && (last.verdict != shown.status || last.cause != shown.cause)
+}
+
+/// The position up to which a share's events are shown, as the last owner left it.
+pub async fn complete_to(bucket: &Store, share: Share) -> Result<Position, String> {
+    let read = timeout(WRITE_TIMEOUT, bucket.get(complete_to_key(share))).await;
+    let value = read.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())?;
+    let text = value.as_deref().map(String::from_utf8_lossy);
+    // Unreadable is not known: everything is read again.
+    Ok(Position(text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)))
+}
+
+fn complete_to_key(share: Share) -> String {
+    format!("_complete_to.{share}")
+}
+
+fn attention_key(cause: Cause, order: Uuid) -> String {
+    format!("fulfilment.{}.{order}", cause.as_str())
+}
+
+fn attention_line(shown: &SagaStatus) -> String {
+    let step = shown.step.map_or_else(String::new, |step| format!("{step}: "));
+    let detail = shown.detail.as_deref().unwrap_or("no detail");
+    ascii::plain_line(&format!("{step}{detail}, since {:.0}", shown.since))
+}
+
+async fn purge(bucket: &Store, key: &str) -> Result<(), String> {
+    bucket.purge(key).await.map_err(|error| error.to_string())
+}

@@ -1,0 +1,109 @@
+//! A payment sandbox over real HTTP, with its ledger and its faults.
+
+use std::time::Duration;
+
+use payment_sandbox::{Config, Sandbox};
+use saga_orchestrator::provider::Stripe;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use service_kit::payment::ProviderAccount;
+use service_kit::{Shutdown, postgres};
+use tokio::net::TcpListener;
+
+const API_KEY: &str = "sk_test_orchestrator";
+const WEBHOOK_SECRET: &str = "whsec_orchestrator";
+const CONNECTIONS_MAX: u32 = 12;
+
+/// How long the adapter waits for an answer in these tests.
+pub const ANSWER_DEADLINE: Duration = Duration::from_millis(1_500);
+
+/// A provider that runs until it is dropped.
+pub struct Provider {
+    pub base_url: String,
+    http: reqwest::Client,
+    shutdown: Shutdown,
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.shutdown.begin();
+    }
+}
+
+impl Provider {
+    pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Callbacks go to `webhook_url`.
+    pub async fn start_with(webhook_url: Option<&str>) -> Self {
+        let url = dev_servers::fresh_database().await.unwrap();
+        let pool = postgres::connect(&SecretString::from(url), "sandbox", CONNECTIONS_MAX).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}", listener.local_addr().unwrap());
+        let mut config = Config::new(API_KEY, WEBHOOK_SECRET, &base_url).unwrap();
+        if let Some(webhook_url) = webhook_url {
+            config = config.with_webhook_url(webhook_url).unwrap();
+        }
+        config.slow_delay = ANSWER_DEADLINE + Duration::from_millis(700);
+        config.timeout_hold = Duration::from_secs(20);
+        config.settle_delay = Duration::from_secs(1);
+        let sandbox = Sandbox::new(pool, config);
+        sandbox.migrate().await.unwrap();
+        let shutdown = Shutdown::new();
+        let ends = shutdown.clone();
+        tokio::spawn(async move { payment_sandbox::serve(&sandbox, listener, &ends).await });
+        Self { base_url, http: reqwest::Client::new(), shutdown }
+    }
+
+    pub fn account(&self) -> ProviderAccount {
+        ProviderAccount {
+            id: "sandbox".into(),
+            url: self.base_url.clone(),
+            api_key: SecretString::from(API_KEY),
+            webhook_secret: SecretString::from(WEBHOOK_SECRET),
+        }
+    }
+
+    pub fn adapter(&self) -> Stripe {
+        Stripe::new(&self.account(), "http://shop.test", ANSWER_DEADLINE, Duration::from_secs(900)).unwrap()
+    }
+
+    /// What the provider knows of an order.
+    pub async fn ledger(&self, order: impl ToString) -> Value {
+        let url = format!("{}/sandbox/ledger?order_id={}", self.base_url, order.to_string());
+        self.http.get(url).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// One of the sums of an order's ledger.
+    pub async fn total(&self, order: impl ToString, name: &str) -> i64 {
+        self.ledger(order).await["totals"][name].as_i64().unwrap()
+    }
+
+    /// How many calls of one operation reached the provider.
+    pub async fn calls(&self, order: impl ToString, operation: &str) -> usize {
+        let ledger = self.ledger(order).await;
+        ledger["calls"].as_array().unwrap().iter().filter(|call| call["operation"] == operation).count()
+    }
+
+    /// The next calls of an operation about an order fail.
+    pub async fn fail(&self, order: impl ToString, operation: &str, kind: &str, times: u32) {
+        let fault = json!({ "operation": operation, "kind": kind, "times": times, "order_id": order.to_string() });
+        let answer = self.http.post(format!("{}/sandbox/faults", self.base_url)).json(&fault).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    /// The next calls of an operation fail, whosever they are.
+    pub async fn fail_any(&self, operation: &str, kind: &str, times: u32) {
+        let fault = json!({ "operation": operation, "kind": kind, "times": times });
+        let answer = self.http.post(format!("{}/sandbox/faults", self.base_url)).json(&fault).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    /// A customer pays on the hosted page.
+    pub async fn pay(&self, page: &str, token: &str) {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let answer = client.post(page).form(&[("token", token)]).send().await.unwrap();
+        assert!(answer.status().is_redirection(), "{}", answer.status());
+    }
+}
