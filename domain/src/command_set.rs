@@ -7,6 +7,7 @@ macro_rules! command_set {
         pub enum Command { $($(#[$verb_doc:meta])* $verb:ident,)+ }
     ) => {
         $(#[$doc])*
+        #[allow(clippy::large_enum_variant, reason = "a command is made, decided and dropped, never stored")]
         #[derive(Debug, Clone, PartialEq)]
         pub enum Command {
             $($(#[$verb_doc])* $verb($verb),)+

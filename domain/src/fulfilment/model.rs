@@ -6,7 +6,7 @@ use event_schema::order::PaymentMethod;
 use proptest::prelude::*;
 
 use super::fixtures::{Shop, action_required, authorised_as, cancel, captured, refused};
-use super::{Answer, Input, Pending, Stage, Status, Step};
+use super::{Answer, Input, Pending, Rejection, Stage, Status, Step};
 use crate::fixtures::eur;
 
 /// What the provider's books say.
@@ -252,7 +252,9 @@ impl Run {
                         assert!(!no_return);
                         self.shop.cancel();
                     }
-                    Err(rejection) => assert!(no_return, "{rejection}"),
+                    Err(rejection) => {
+                        assert_eq!((rejection, no_return), (Rejection::TooLate, true))
+                    }
                 }
             }
             Happening::TimePasses(ms) => {

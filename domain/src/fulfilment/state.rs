@@ -114,6 +114,8 @@ pub struct Pending {
     pub effect_id: EffectId,
     /// Which opening of the step, from 1.
     pub opening: u32,
+    /// The deadline that was recorded with the intent, an answer deadline after its moment: how old the key is.
+    pub intent_deadline: Timestamp,
     /// The try that runs or comes next, from 1.
     pub attempt: u32,
     /// What it waits for.
@@ -388,6 +390,7 @@ impl Saga {
             step: e.step,
             effect_id: e.effect_id,
             opening: e.opening,
+            intent_deadline: e.deadline,
             attempt: before
                 .as_ref()
                 .map_or(1, |before| before.attempt.saturating_add(1)),
