@@ -17,7 +17,6 @@
 #[expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     reason = "a conformance test fails by panicking, whichever crate runs it"
 )]
 pub mod conformance;

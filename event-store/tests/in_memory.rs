@@ -26,4 +26,4 @@ async fn place() -> Memory {
     Memory(InMemoryStore::new())
 }
 
-event_store::conformance_suite!(place);
+event_store::conformance_suite!(tests place);

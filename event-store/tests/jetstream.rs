@@ -17,7 +17,7 @@ async fn place() -> Broker {
     Broker::start().await
 }
 
-event_store::conformance_suite!(place);
+event_store::conformance_suite!(tests place);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_with_64_groups_waiting_is_told_to_wait() {

@@ -39,11 +39,12 @@ pub trait Place: Send + Sync {
     async fn restart(&self);
 }
 
-/// Makes a test of every function that all stores have to pass; `$place` makes a fresh place.
+/// Makes a test of every function that all stores have to pass: `conformance_suite!(tests place)`, where `place` makes
+/// a fresh place. Or runs them one after the other: `conformance_suite!(run place)`, for places that are dear to make.
 #[macro_export]
 macro_rules! conformance_suite {
-    ($place:path) => {
-        $crate::conformance_suite!(@each $place,
+    ($how:ident $place:path) => {
+        $crate::conformance_suite!(@$how $place,
             an_event_is_appended_to_nothing
             events_are_read_back_as_they_were_appended
             a_stale_belief_is_a_conflict_and_stores_nothing
@@ -73,12 +74,16 @@ macro_rules! conformance_suite {
             a_command_whose_caller_has_gone_is_still_settled
         );
     };
-    (@each $place:path, $($name:ident)*) => {$(
+    (@tests $place:path, $($name:ident)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
             let place = $place().await;
             $crate::conformance::$name(&place).await;
         }
+    )*};
+    (@run $place:path, $($name:ident)*) => {$(
+        let place = $place(stringify!($name)).await;
+        $crate::conformance::$name(&place).await;
     )*};
 }
 
@@ -152,7 +157,7 @@ pub async fn run(
 ) -> Result<Executed<usize>, ExecuteError<ledger::Rejection>> {
     executor
         .execute(metadata(), None, |work| {
-            Ok(work.decide::<Ledger>(id, command.clone())?)
+            Ok(work.decide::<Ledger>(id, command)?)
         })
         .await
 }

@@ -22,7 +22,8 @@ pub(crate) struct Kind {
     pub(crate) shape: u32,
     pub(crate) initial: fn() -> AnyState,
     pub(crate) fold: fn(&AnyState, &[Recorded]) -> Result<AnyState, LoadError>,
-    pub(crate) keep: fn(&AnyState) -> Option<Result<Vec<u8>, CodecError>>,
+    /// The state as bytes; none when it is of another kind, or cannot be encoded.
+    pub(crate) keep: fn(&AnyState) -> Option<Vec<u8>>,
     pub(crate) restore: fn(&[u8]) -> Result<AnyState, CodecError>,
 }
 
@@ -35,7 +36,7 @@ impl Kind {
             shape: D::SHAPE,
             initial: || Arc::new(D::initial()),
             fold: fold::<D>,
-            keep: |state| state.downcast_ref::<D::State>().map(codec::encode),
+            keep: |state| codec::encode(state.downcast_ref::<D::State>()?).ok(),
             restore: |bytes| Ok(Arc::new(codec::decode::<D::State>(bytes)?)),
         }
     }

@@ -43,7 +43,7 @@ impl StoredSnapshot {
             command_id: origin.command_id,
             command_hash: origin.command_hash.clone(),
             begins: origin.position?,
-            state: (warm.kind.keep)(&warm.state)?.ok()?,
+            state: (warm.kind.keep)(&warm.state)?,
         })
     }
 

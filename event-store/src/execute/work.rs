@@ -376,8 +376,7 @@ impl Work {
     /// Makes the group: records first, aggregates in the order in which they got events, the rest as conditions.
     pub(crate) fn finish(mut self, metadata: Metadata) -> Result<Decided, Halt> {
         let read = self.read();
-        if self.written.is_empty() {
-            // A command without events has nothing to remember: its repeat will find the same.
+        if self.written.is_empty() && self.done.is_none() {
             return Ok(Decided {
                 group: None,
                 read,
@@ -386,6 +385,7 @@ impl Work {
             });
         }
         if let Some(subject) = self.done.take() {
+            // Also when nothing followed: a repeat must find that it has happened, whatever is true by then.
             let following: usize = self.slots.values().map(|slot| slot.events.len()).sum();
             let following = u32::try_from(following).unwrap_or(u32::MAX);
             let done = DoneEvent::Recorded(event_schema::record::Done { following });

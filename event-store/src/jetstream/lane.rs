@@ -122,7 +122,7 @@ impl Lane {
                     .subjects()
                     .any(|subject| self.conflicted.contains_key(subject));
             if let Err(queued) = plan.try_add(queued) {
-                self.queue.push_front(queued);
+                self.queue.push_front(*queued);
                 break;
             }
         }

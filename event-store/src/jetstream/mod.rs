@@ -110,7 +110,7 @@ impl EventStore for JetStreamStore {
         self.fits(&group)?;
         let turn = self
             .callers
-            .enter(group.metadata.actor.as_str())
+            .enter(&group.metadata.actor)
             .map_err(|waiting| AppendError::Busy { waiting })?;
         let (answer, waiting) = Waiting::channel();
         let queued = Queued {

@@ -20,6 +20,9 @@ pub(crate) const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-S
 /// What the leader last said about a history; none when it has none.
 pub(crate) type Head = Option<(Version, Position)>;
 
+/// Where subjects end after a batch.
+pub(crate) type Ends = Vec<(Subject, (Version, Position))>;
+
 /// A group that waits for the log.
 #[derive(Debug)]
 pub(crate) struct Queued {
@@ -75,12 +78,12 @@ pub(crate) struct Built {
 
 impl Plan {
     /// Takes a group in, or gives it back when it has to wait for the next batch.
-    pub(crate) fn try_add(&mut self, queued: Queued) -> Result<(), Queued> {
+    pub(crate) fn try_add(&mut self, queued: Queued) -> Result<(), Box<Queued>> {
         let messages = self.messages + queued.group.messages();
         let shut = self.groups.iter().any(|group| group.alone)
             || (queued.alone && !self.groups.is_empty());
         if shut || (messages > GROUP_MESSAGES_MAX && !self.groups.is_empty()) {
-            return Err(queued);
+            return Err(Box::new(queued));
         }
         let wants = queued
             .group
@@ -103,7 +106,7 @@ impl Plan {
             })
         };
         if !wants.clone().chain(reads.clone()).all(fits) {
-            return Err(queued);
+            return Err(Box::new(queued));
         }
         for (subject, version, seen) in reads.chain(wants.clone()) {
             let fresh = || Start {
@@ -216,10 +219,7 @@ impl Plan {
     }
 
     /// What each group gets when the batch was stored from `first` on; and where each subject now ends.
-    pub(crate) fn stored(
-        self,
-        first: Position,
-    ) -> (Vec<(Queued, Appended)>, Vec<(Subject, (Version, Position))>) {
+    pub(crate) fn stored(self, first: Position) -> (Vec<(Queued, Appended)>, Ends) {
         let mut next = first.0;
         let mut heads = HashMap::new();
         let mut answers = Vec::with_capacity(self.groups.len());
@@ -353,7 +353,7 @@ mod tests {
             since: Instant::now(),
             rounds: 0,
             alone: false,
-            _turn: Callers::default().enter("tester").unwrap(),
+            _turn: Callers::default().enter(&Actor::system()).unwrap(),
         }
     }
 
@@ -370,7 +370,8 @@ mod tests {
             plan.resolve(|subject| heads.get(subject).copied()),
             Vec::<Subject>::new()
         );
-        plan.build().ok().expect("every position is known")
+        plan.build()
+            .unwrap_or_else(|subject| panic!("the position of {subject} is known"))
     }
 
     fn expectations(built: &Built) -> Vec<(Option<&str>, Option<&str>)> {
