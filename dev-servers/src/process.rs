@@ -2,8 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io,
-    os::unix::process::CommandExt as _,
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -235,6 +234,39 @@ pub(crate) fn stop_leftover(pid: u32, how: StopSignal, is_ours: impl Fn(u32) -> 
     gone_within(KILL_LIMIT)
 }
 
+/// Waits until nothing works in `folder` any more; what is still there after [`STOP_LIMIT`] is killed. Gives a process that
+/// would not even then go. Where the system does not tell who works where, nothing is found.
+pub(crate) fn end_all_working_in(folder: &Path) -> Option<u32> {
+    let gone_within = |limit: Duration| {
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = working_in(folder);
+            if left.is_empty() || Instant::now() >= deadline {
+                return left;
+            }
+            thread::sleep(POLL);
+        }
+    };
+    for pid in gone_within(STOP_LIMIT) {
+        signal(pid, Signal::KILL);
+    }
+    gone_within(KILL_LIMIT).first().copied()
+}
+
+fn working_in(folder: &Path) -> Vec<u32> {
+    all_processes()
+        .filter(|pid| works_in(*pid, folder) == Some(true))
+        .filter(|pid| is_running(*pid))
+        .collect()
+}
+
+/// Whether the process's working folder is `folder`; nothing when the system does not tell.
+pub(crate) fn works_in(pid: u32, folder: &Path) -> Option<bool> {
+    let working = fs::metadata(format!("/proc/{pid}/cwd")).ok()?;
+    let folder = fs::metadata(folder).ok()?;
+    Some((working.dev(), working.ino()) == (folder.dev(), folder.ino()))
+}
+
 fn signal(pid: u32, what: Signal) {
     // An error means that the process is gone or not ours to signal; the caller's wait tells.
     if let Some(pid) = pid_of(pid) {
@@ -248,18 +280,15 @@ fn pid_of(pid: u32) -> Option<Pid> {
 
 /// Whether a process with this id runs; one that has ended and waits to be reaped does not.
 pub(crate) fn is_running(pid: u32) -> bool {
-    let Some(raw) = pid_of(pid) else { return false };
-    match rustix::process::test_kill_process(raw) {
-        Err(error) if error == rustix::io::Errno::PERM => true,
-        Err(_) => false,
-        Ok(()) => !matches!(
-            stat_of(pid),
-            Some(Stat {
-                state: 'Z' | 'X',
-                ..
-            })
-        ),
-    }
+    exists(pid) && !stat_of(pid).is_some_and(|stat| matches!(stat.state, 'Z' | 'X'))
+}
+
+/// Whether the number is a process's, be it only one that has ended and waits to be reaped.
+pub(crate) fn exists(pid: u32) -> bool {
+    pid_of(pid).is_some_and(|pid| match rustix::process::test_kill_process(pid) {
+        Ok(()) => true,
+        Err(error) => error == rustix::io::Errno::PERM,
+    })
 }
 
 /// The command line of a process, its words separated by blanks; nothing when it cannot be known.
@@ -297,11 +326,15 @@ fn stat_of(pid: u32) -> Option<Stat> {
 
 /// The direct children of a process. Postgres gives each of its own a process group, so signalling ours misses them.
 fn children_of(pid: u32) -> Vec<u32> {
-    let read = || -> io::Result<Vec<u32>> {
-        Ok(fs::read_dir("/proc")?
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter(|child| stat_of(*child).is_some_and(|stat| stat.parent == pid))
-            .collect())
-    };
-    read().unwrap_or_default()
+    all_processes()
+        .filter(|child| stat_of(*child).is_some_and(|stat| stat.parent == pid))
+        .collect()
+}
+
+/// Every process, where the system tells.
+fn all_processes() -> impl Iterator<Item = u32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }

@@ -2,8 +2,6 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::version::Version;
-
 /// One thing worth a line on the user's terminal. `Display` gives that line.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -13,7 +11,7 @@ pub enum Notice {
         /// Which server.
         software: &'static str,
         /// What it says it is.
-        version: Version,
+        version: String,
         /// Where its program is.
         path: PathBuf,
     },

@@ -39,6 +39,11 @@ impl Version {
         text.split_whitespace().find_map(Self::parse)
     }
 
+    /// As Postgres writes it: two numbers.
+    pub(crate) fn two_numbers(self) -> String {
+        format!("{}.{}", self.major, self.minor)
+    }
+
     fn parse(word: &str) -> Option<Self> {
         let word = word.strip_prefix('v').unwrap_or(word);
         let numbers_end = word

@@ -28,8 +28,13 @@ impl Watchdog {
         limit: Duration,
         remove: Option<&Path>,
     ) -> io::Result<Self> {
+        // Without the comments, since the process list shows it all.
+        let script: Vec<_> = SCRIPT
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .collect();
         Command::new("/bin/sh")
-            .args(["-c", SCRIPT, "watchdog"])
+            .args(["-c", &script.join("\n"), "watchdog"])
             .arg(pid.to_string())
             .arg(signal.name())
             .arg((limit.as_millis() / 100).to_string())

@@ -21,6 +21,8 @@ mod nats;
 mod pins;
 mod postgres;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 pub use nats::NatsBinary;

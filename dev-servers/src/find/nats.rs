@@ -83,7 +83,7 @@ impl Finder {
     fn found(&self, path: PathBuf, version: Version) -> NatsBinary {
         self.tell(Notice::Found {
             software: SOFTWARE,
-            version,
+            version: version.to_string(),
             path: path.clone(),
         });
         NatsBinary { path, version }

@@ -121,7 +121,7 @@ impl Finder {
     fn found_postgres(&self, found: PostgresBinaries) -> PostgresBinaries {
         self.tell(Notice::Found {
             software: SOFTWARE,
-            version: found.version,
+            version: found.version.two_numbers(),
             path: found.postgres.clone(),
         });
         found
@@ -164,14 +164,16 @@ fn usable(bin: &Path, user: &ServerUser, major: Option<u32>) -> Result<PostgresB
     let version = version_of(&postgres)?;
     if version.major < MINIMUM_POSTGRES_MAJOR {
         return Err(format!(
-            "it is version {version}, and {MINIMUM_POSTGRES_MAJOR} or newer is needed"
+            "it is version {}, and {MINIMUM_POSTGRES_MAJOR} or newer is needed",
+            version.two_numbers()
         ));
     }
     if let Some(major) = major
         && version.major != major
     {
         return Err(format!(
-            "it is version {version}, and the data were written by {major}"
+            "it is version {}, and the data were written by {major}",
+            version.two_numbers()
         ));
     }
     if !is_program(&initdb) {

@@ -3,7 +3,10 @@
 use std::{
     fs::{self, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{DirBuilderExt as _, PermissionsExt as _, symlink},
+    },
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -335,8 +338,8 @@ fn write_password_for(user: &ServerUser, path: &Path, password: &str) -> io::Res
     user.own(path)
 }
 
-/// Stops the server of an earlier run that was killed, if it still runs on these data, and removes a process id file
-/// that now names some other process. We hold the folder's lock, so whatever runs there belongs to nobody any more.
+/// Stops the server of an earlier run that was killed, if it still runs on these data, and clears away what would make
+/// Postgres believe that it does. We hold the folder's lock, so whatever runs there belongs to nobody any more.
 fn stop_leftover(finder: &Finder, data: &Path) -> Result<(), StartError> {
     let pid_file = data.join("postmaster.pid");
     let Some(pid) = fs::read_to_string(&pid_file)
@@ -346,32 +349,43 @@ fn stop_leftover(finder: &Finder, data: &Path) -> Result<(), StartError> {
         return Ok(());
     };
     let is_ours = |pid| runs_on(pid, data);
-    if process::is_running(pid) {
-        if is_ours(pid) {
-            finder.tell(Notice::StoppingLeftover {
+    if process::is_running(pid) && is_ours(pid) {
+        finder.tell(Notice::StoppingLeftover {
+            software: SOFTWARE,
+            pid,
+        });
+        if !process::stop_leftover(pid, StopSignal::Interrupt, is_ours) {
+            return Err(StartError::Leftover {
                 software: SOFTWARE,
                 pid,
             });
-            return if process::stop_leftover(pid, StopSignal::Interrupt, is_ours) {
-                Ok(())
-            } else {
-                Err(StartError::Leftover {
-                    software: SOFTWARE,
-                    pid,
-                })
-            };
         }
-        // The number was given to another process; Postgres would take that for a server and refuse to start.
+    }
+    // The children of a server that crashed notice it and go; they must not see a new one.
+    if let Some(child) = process::end_all_working_in(data) {
+        return Err(StartError::Leftover {
+            software: SOFTWARE,
+            pid: child,
+        });
+    }
+    // The number may belong to another program by now, or to a dead process that nobody reaps (in a container, say):
+    // Postgres would take either for a living server and refuse to start.
+    if pid_file.exists() && process::exists(pid) {
         fs::remove_file(&pid_file).map_err(failed(&pid_file, "removing a stale file"))?;
+    }
+    // The same goes for the lock beside its socket, which is in this folder and therefore nobody else's.
+    for entry in fs::read_dir(data).into_iter().flatten().flatten() {
+        if entry.file_name().as_bytes().starts_with(b".s.PGSQL.") {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(failed(&path, "removing a stale file"))?;
+        }
     }
     Ok(())
 }
 
 /// A Postgres server works in its data folder and is called with it.
 fn runs_on(pid: u32, data: &Path) -> bool {
-    if let (Ok(working), Ok(data)) = (fs::metadata(format!("/proc/{pid}/cwd")), fs::metadata(data))
-    {
-        return (working.dev(), working.ino()) == (data.dev(), data.ino());
-    }
-    process::command_line(pid).is_some_and(|line| line.contains(&*data.to_string_lossy()))
+    process::works_in(pid, data).unwrap_or_else(|| {
+        process::command_line(pid).is_some_and(|line| line.contains(&*data.to_string_lossy()))
+    })
 }

@@ -1,0 +1,32 @@
+//! Runs both servers in the foreground for experiments: `cargo run -p dev-servers -- [data folder]`. Ends on Ctrl-C.
+
+use std::{
+    env,
+    error::Error,
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use dev_servers::{Finder, NatsOptions, NatsServer, Postgres, PostgresOptions, Progress};
+
+/// One thread, so that both servers are started and dropped on it.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let data = env::args_os()
+        .nth(1)
+        .map_or_else(|| PathBuf::from(".waybill"), PathBuf::from);
+    let finder = Finder::new().with_progress(Progress::new(|notice| {
+        // Nobody reads the terminal any more: the servers run nevertheless.
+        let _ = writeln!(io::stderr(), "{notice}");
+    }));
+    let nats = NatsServer::start(&finder, NatsOptions::new(data.join("nats")))?;
+    let postgres = Postgres::start(&finder, PostgresOptions::new(data.join("postgres")))?;
+    let mut out = io::stdout();
+    writeln!(out, "export WAYBILL_NATS_URL={}", nats.url())?;
+    writeln!(out, "export WAYBILL_DATABASE_URL={}", postgres.url())?;
+    out.flush()?;
+    tokio::signal::ctrl_c().await?;
+    drop(postgres);
+    drop(nats);
+    Ok(())
+}
