@@ -192,15 +192,18 @@ pub(crate) async fn run(
     let mut requests = select_all(endpoints);
     let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     loop {
-        let slot = Arc::clone(&slots)
-            .acquire_owned()
-            .await
-            .context("the slots of commands were closed")?;
-        let (command, request) = tokio::select! {
+        let next = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, requests.next().await)
+        };
+        let (slot, next) = tokio::select! {
             biased;
             () = shutdown.begun() => break,
-            next = requests.next() => next.ok_or_else(|| anyhow!("the broker ended the service `{SERVICE}`"))?,
+            next = next => next,
         };
+        let slot = slot.context("the slots of commands were closed")?;
+        let (command, request) =
+            next.ok_or_else(|| anyhow!("the broker ended the service `{SERVICE}`"))?;
         let router = router.clone();
         tokio::spawn(async move {
             answer(router, command, request).await;

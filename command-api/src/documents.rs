@@ -93,6 +93,22 @@ impl IntoResponses for CommandProblems {
     }
 }
 
+/// What a signed callback can be answered with besides.
+pub(crate) struct CallbackProblems;
+
+impl IntoResponses for CallbackProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("413", "`body_too_large`: over 1 MiB"),
+            ("429", "`rate_limited`: too much at once; see `Retry-After`"),
+            (
+                "503",
+                "Not durable, call again: `broker_unavailable`, `busy`, `newer_events`, `timed_out`",
+            ),
+        ])
+    }
+}
+
 /// 404.
 pub(crate) struct NotFound;
 

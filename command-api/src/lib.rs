@@ -15,6 +15,7 @@
 )]
 
 mod answer;
+mod body;
 mod broker_door;
 mod command;
 mod customers;

@@ -9,11 +9,11 @@ use domain::customer::{Add, Command as Wanted, Customer};
 use event_schema::customer::Role as StoredRole;
 use event_schema::{Position, Sealed, Version};
 use event_store::{Claim, Stop, Work};
-use service_kit::extract::Json;
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::{Caller, Problem, Role, Validation};
 
 use crate::answer::Answer;
+use crate::body::Fields;
 use crate::command::Command;
 use crate::documents::{CommandProblems, Invalid, KeyRequired};
 use crate::door::Door;
@@ -78,7 +78,7 @@ pub(crate) async fn add_customer(
     State(door): State<Door>,
     caller: Caller,
     key: IdempotencyKey,
-    Json(body): Json<AddCustomer>,
+    Fields(body): Fields<AddCustomer>,
 ) -> Result<Answer<CustomerBody>, Problem> {
     let mut validation = Validation::new();
     let name = fields::line(&mut validation, "/name", &body.name, NAME_CHARS_MAX);

@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use domain::inventory::{Adjust, Command as Wanted, Inventory, MOST_UNITS_AT_ONCE};
 use event_store::{Stop, Work};
-use service_kit::extract::{Json, Path};
+use service_kit::extract::Path;
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::{Caller, Problem, Validation};
 
 use super::StockBody;
 use crate::answer::Answer;
+use crate::body::Fields;
 use crate::documents::{CommandProblems, KeyRequired, NotFound, OutOfRange};
 use crate::door::Door;
 use crate::fields::{self, REASON_CHARS_MAX, WholeNumber};
@@ -53,7 +54,7 @@ pub(crate) async fn adjust_stock(
     caller: Caller,
     Path(product_id): Path<Uuid>,
     key: IdempotencyKey,
-    Json(body): Json<AdjustStock>,
+    Fields(body): Fields<AdjustStock>,
 ) -> Result<Answer<StockBody>, Problem> {
     let mut validation = Validation::new();
     let most = i64::from(MOST_UNITS_AT_ONCE);

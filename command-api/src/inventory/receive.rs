@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use domain::inventory::{Command as Wanted, Inventory, MOST_UNITS_AT_ONCE, Receive};
 use event_store::{Stop, Work};
-use service_kit::extract::{Json, Path};
+use service_kit::extract::Path;
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::{Caller, Problem, Validation};
 
 use super::StockBody;
 use crate::answer::Answer;
+use crate::body::Fields;
 use crate::documents::{CommandProblems, KeyRequired, NotFound, OutOfRange};
 use crate::door::Door;
 use crate::fields::{self, REASON_CHARS_MAX, WholeNumber};
@@ -51,7 +52,7 @@ pub(crate) async fn receive_stock(
     caller: Caller,
     Path(product_id): Path<Uuid>,
     key: IdempotencyKey,
-    Json(body): Json<ReceiveStock>,
+    Fields(body): Fields<ReceiveStock>,
 ) -> Result<Answer<StockBody>, Problem> {
     let mut validation = Validation::new();
     let most = i64::from(MOST_UNITS_AT_ONCE);

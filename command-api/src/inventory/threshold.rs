@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use domain::inventory::{Command as Wanted, Inventory, SetThreshold};
 use event_store::{Stop, Work};
-use service_kit::extract::{Json, Path};
+use service_kit::extract::Path;
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::{Caller, Problem, Validation};
 
 use super::StockBody;
 use crate::answer::Answer;
+use crate::body::Fields;
 use crate::documents::{
     CommandProblems, IfMatchOptional, KeyOptional, NotFound, OutOfRange, Stale,
 };
@@ -51,7 +52,7 @@ pub(crate) async fn set_threshold(
     Path(product_id): Path<Uuid>,
     key: Option<IdempotencyKey>,
     if_match: IfMatch,
-    Json(body): Json<Threshold>,
+    Fields(body): Fields<Threshold>,
 ) -> Result<Answer<StockBody>, Problem> {
     let mut validation = Validation::new();
     let wanted = fields::units(

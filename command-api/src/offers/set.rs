@@ -11,11 +11,12 @@ use domain::product::Product;
 use event_schema::ids::{PartnerId, ProductId};
 use event_schema::offer;
 use event_store::{Stop, Work};
-use service_kit::extract::{Json, Path};
+use service_kit::extract::Path;
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::{Caller, Problem, Validation};
 
 use crate::answer::Answer;
+use crate::body::Fields;
 use crate::documents::{CommandProblems, IfMatchOptional, Invalid, KeyOptional, NotFound, Stale};
 use crate::door::Door;
 use crate::fields::{self, MoneyBody, Price};
@@ -73,7 +74,7 @@ pub(crate) async fn set_offer(
     Path((id, product_id)): Path<(Uuid, Uuid)>,
     key: Option<IdempotencyKey>,
     if_match: IfMatch,
-    Json(body): Json<SetOffer>,
+    Fields(body): Fields<SetOffer>,
 ) -> Result<Answer<OfferBody>, Problem> {
     super::own(&caller, id)?;
     let mut validation = Validation::new();

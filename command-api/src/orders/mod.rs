@@ -3,6 +3,7 @@
 mod cancel;
 mod check;
 mod place;
+mod pricing;
 pub(crate) mod quote;
 
 use serde::Serialize;

@@ -17,13 +17,13 @@ use event_schema::ids::{CustomerId, OrderId, QuoteId};
 use event_schema::order::Placed;
 use event_schema::{EventSet, Subject, Timestamp, Version};
 use event_store::{Stop, Work};
-use service_kit::extract::Json;
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::{Caller, Problem, Validation};
 
 use super::LineBody;
 use super::quote::Quote;
 use crate::answer::Answer;
+use crate::body::Fields;
 use crate::command::Command;
 use crate::documents::{CommandProblems, Invalid, KeyRequired, NotFound};
 use crate::door::Door;
@@ -114,7 +114,7 @@ pub(crate) async fn place_order(
     State(door): State<Door>,
     caller: Caller,
     key: IdempotencyKey,
-    Json(body): Json<PlaceOrder>,
+    Fields(body): Fields<PlaceOrder>,
 ) -> Result<Answer<PlacedOrder>, Problem> {
     let payment_method = method(body.payment)?;
     let (quote_id, customer) = (QuoteId(body.quote_id), CustomerId(caller.subject));

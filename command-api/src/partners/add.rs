@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 use domain::partner::{Add, Command as Wanted, Partner, Profile};
 use event_schema::Version;
 use event_store::Work;
-use service_kit::extract::Json;
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::{Caller, Problem, Validation};
 
 use super::PartnerBody;
 use crate::answer::Answer;
+use crate::body::Fields;
 use crate::documents::{CommandProblems, Invalid, KeyRequired};
 use crate::door::Door;
 
@@ -71,7 +71,7 @@ pub(crate) async fn add_partner(
     State(door): State<Door>,
     caller: Caller,
     key: IdempotencyKey,
-    Json(body): Json<AddPartner>,
+    Fields(body): Fields<AddPartner>,
 ) -> Result<Answer<PartnerBody>, Problem> {
     let mut validation = Validation::new();
     let AddPartner {

@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use domain::partner::{Change, Command as Wanted, Partner};
 use event_store::{Stop, Work};
-use service_kit::extract::{Json, Path};
+use service_kit::extract::Path;
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::{Caller, Problem, Validation};
 
 use super::PartnerBody;
 use crate::answer::Answer;
+use crate::body::Fields;
 use crate::documents::{CommandProblems, IfMatchOptional, Invalid, KeyOptional, NotFound, Stale};
 use crate::door::Door;
 use crate::fields;
@@ -70,7 +71,7 @@ pub(crate) async fn change_partner(
     Path(id): Path<Uuid>,
     key: Option<IdempotencyKey>,
     if_match: IfMatch,
-    Json(body): Json<ChangePartner>,
+    Fields(body): Fields<ChangePartner>,
 ) -> Result<Answer<PartnerBody>, Problem> {
     let command = door.command("partners.change", &caller, key.as_ref(), &(id, &body))?;
     let decide = |work: &mut Work| {

@@ -10,12 +10,12 @@ use domain::product::{Add, Command as Wanted, Product};
 use event_schema::Version;
 use event_schema::ids::PartnerId;
 use event_store::{Claim, Stop, Work};
-use service_kit::extract::Json;
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::{Caller, Problem, Role, Validation};
 
 use super::{Description, ProductBody, SKU_RULE};
 use crate::answer::Answer;
+use crate::body::Fields;
 use crate::documents::{CommandProblems, Invalid, KeyRequired, NotFound};
 use crate::door::Door;
 use crate::fields::{self, Price, SKU_CHARS_MAX};
@@ -78,7 +78,7 @@ pub(crate) async fn add_product(
     State(door): State<Door>,
     caller: Caller,
     key: IdempotencyKey,
-    Json(body): Json<AddProduct>,
+    Fields(body): Fields<AddProduct>,
 ) -> Result<Answer<ProductBody>, Problem> {
     let mut validation = Validation::new();
     let sku = fields::line(&mut validation, "/sku", &body.sku, SKU_CHARS_MAX);

@@ -8,12 +8,13 @@ use uuid::Uuid;
 use domain::product::{Change, Command as Wanted, Details, Product};
 use event_schema::Money;
 use event_store::{Stop, Work};
-use service_kit::extract::{Json, Path};
+use service_kit::extract::Path;
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::{Caller, Problem, Validation};
 
 use super::{Description, ProductBody};
 use crate::answer::Answer;
+use crate::body::Fields;
 use crate::documents::{CommandProblems, IfMatchOptional, Invalid, KeyOptional, NotFound, Stale};
 use crate::door::Door;
 use crate::fields::{self, Price};
@@ -71,7 +72,7 @@ pub(crate) async fn change_product(
     Path(id): Path<Uuid>,
     key: Option<IdempotencyKey>,
     if_match: IfMatch,
-    Json(body): Json<ChangeProduct>,
+    Fields(body): Fields<ChangeProduct>,
 ) -> Result<Answer<ProductBody>, Problem> {
     let mut validation = Validation::new();
     let unit_cost = body

@@ -22,7 +22,7 @@ use super::callback::{self, Callback};
 use super::signature;
 use crate::answer::Answer;
 use crate::command::Command;
-use crate::documents::{CommandProblems, NotFound};
+use crate::documents::{CallbackProblems, NotFound};
 use crate::door::Door;
 use crate::problem::{self, Refusal};
 
@@ -51,7 +51,7 @@ pub(crate) struct Received {
         )),
         (status = 400, description = "`signature_invalid`: not signed with our secret within the last 5 minutes; \
             `unreadable_event`: signed, and not an event", body = Problem, content_type = "application/problem+json"),
-        NotFound, CommandProblems,
+        NotFound, CallbackProblems,
     ),
 )]
 pub(crate) async fn payment_callback(

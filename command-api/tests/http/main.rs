@@ -14,6 +14,7 @@ mod orders;
 mod outage;
 mod partners;
 mod products;
+mod replicas;
 mod saga;
 mod shop;
 mod unreadable;

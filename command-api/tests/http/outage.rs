@@ -168,7 +168,8 @@ async fn without_the_database_nobody_is_added_and_what_needs_the_log_only_goes_o
     assert_eq!(cancelled.status, 202, "{cancelled:#?}");
     shop.receive(mug, 1).await;
 
-    tokio::task::spawn_blocking(move || {
+    // Kept: a server stops when its handle is dropped.
+    let _postgres = tokio::task::spawn_blocking(move || {
         postgres.restart().unwrap();
         postgres
     })

@@ -34,7 +34,7 @@ pub struct Shop {
     pub clock: Clock,
     pub vault: Vault,
     pub service: Service,
-    tokens: Arc<Tokens>,
+    deps: Deps,
     admin: Uuid,
 }
 
@@ -182,15 +182,14 @@ impl Shop {
             .unwrap();
         postgres::migrate(&pool, &vault::migrator()).await.unwrap();
         let vault = Vault::new(pool.clone(), &installation).unwrap();
-        let executor = Executor::new(store);
         let deps = Deps {
-            executor: executor.clone(),
+            executor: Executor::new(store),
             nats,
             database: pool,
-            vault: vault.clone(),
+            vault,
             installation: installation.clone(),
-            tokens: Arc::clone(&tokens),
-            clock: clock.clone(),
+            tokens,
+            clock,
             provider: ProviderAccount {
                 webhook_secret: WEBHOOK_SECRET.into(),
                 ..ProviderAccount::sandbox("http://127.0.0.1:9", &installation)
@@ -198,29 +197,42 @@ impl Shop {
             policy: Policy::default(),
             quote_ttl: QUOTE_TTL,
         };
-        let service = Service::new(deps).await.unwrap();
+        Self::of(deps, Uuid::now_v7()).await
+    }
+
+    /// Another process of the same installation: it shares the log, the bucket, the vault and the key, and nothing else.
+    pub async fn twin(&self, store: Arc<dyn EventStore>) -> Self {
+        let deps = Deps {
+            executor: Executor::new(store),
+            ..self.deps.clone()
+        };
+        Self::of(deps, self.admin).await
+    }
+
+    async fn of(deps: Deps, admin: Uuid) -> Self {
+        let service = Service::new(deps.clone()).await.unwrap();
         let limits = HttpLimits {
             rate_limit: None,
             ..HttpLimits::default()
         };
         let (router, _, rules) = ServerBuilder::new(limits)
-            .tokens(Arc::clone(&tokens))
+            .tokens(Arc::clone(&deps.tokens))
             .api(service.api())
             .build_with_table();
         Self {
             router,
             rules,
-            executor,
-            clock,
-            vault,
+            executor: deps.executor.clone(),
+            clock: deps.clock.clone(),
+            vault: deps.vault.clone(),
             service,
-            tokens,
-            admin: Uuid::now_v7(),
+            deps,
+            admin,
         }
     }
 
     pub fn token(&self, role: Role, subject: Uuid) -> String {
-        self.tokens.issue(role, subject, TOKEN_TTL).unwrap()
+        self.deps.tokens.issue(role, subject, TOKEN_TTL).unwrap()
     }
 
     /// A request without a token.
