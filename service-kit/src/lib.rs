@@ -20,6 +20,7 @@ pub mod openapi;
 pub mod payment;
 pub mod postgres;
 pub mod problem;
+pub mod process;
 pub mod settings;
 pub mod shutdown;
 pub mod signing;

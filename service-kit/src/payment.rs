@@ -66,6 +66,9 @@ mod tests {
         );
         assert_eq!(one.api_key.expose_secret(), same.api_key.expose_secret());
         assert_ne!(one.api_key.expose_secret(), other.api_key.expose_secret());
-        assert_ne!(one.api_key.expose_secret(), one.webhook_secret.expose_secret());
+        assert_ne!(
+            one.api_key.expose_secret(),
+            one.webhook_secret.expose_secret()
+        );
     }
 }

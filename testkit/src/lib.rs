@@ -1,1 +1,17 @@
-//! Scenarios and faults for tests.
+//! Runs the real program for tests: a shop as a process of its own, people who use it over HTTP, and kills.
+//!
+//! Everything waits for a condition within a limit, and a failure shows what the program said. A dev-dependency only.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test kit reports by panicking at the test's line"
+)]
+
+mod person;
+mod program;
+mod shop;
+
+pub use person::{Answer, Person, answer};
+pub use program::{Program, free_port, within};
+pub use shop::Shop;

@@ -1,2 +1,105 @@
-//! The one binary people meet.
-fn main() {}
+//! `waybill`: the one binary people meet. It reads settings and a command, and composes the service libraries.
+
+mod cli;
+mod decode;
+mod events;
+mod handles;
+mod migrate;
+mod out;
+mod projections;
+mod roles;
+mod running;
+mod token;
+mod up;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use service_kit::{Settings, crypto};
+
+use cli::{Cli, Command, EventsCommand, ProjectionsCommand, TopologyCommand};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            out::note(format!("waybill: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    crypto::install()?;
+    let settings = Arc::new(cli.settings.resolve()?);
+    let command = cli.command.unwrap_or(Command::Up);
+    if let Command::Decode = command {
+        decode::run()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the async runtime cannot be started")?;
+    runtime.block_on(dispatch(command, settings))
+}
+
+async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up => up::run(settings).await?,
+        Command::Migrate => migrate::run(&settings).await?,
+        Command::Topology(TopologyCommand::Apply) => migrate::apply_topology(&settings).await?,
+        Command::Topology(TopologyCommand::Verify) => migrate::verify_topology(&settings).await?,
+        Command::CommandApi => roles::command_api(settings).await?,
+        Command::Projector => roles::projector(settings).await?,
+        Command::SagaOrchestrator => roles::saga_orchestrator(settings).await?,
+        Command::PaymentSandbox(args) => payment_sandbox::run(&args, &settings).await?,
+        Command::Token { role, subject, ttl } => {
+            token::print(&settings, role.into(), subject, ttl)?
+        }
+        Command::Projections(command) => return projections(command, &settings).await,
+        Command::Events(command) => events(command, &settings).await?,
+        Command::Openapi => out::line(roles::openapi().to_pretty_json()?),
+        Command::Decode => decode::run()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn projections(command: ProjectionsCommand, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let settings = running::or_settings(settings)?;
+    match command {
+        ProjectionsCommand::Ls => projections::ls(&settings).await,
+        ProjectionsCommand::Rebuild { name } => projections::rebuild(&settings, name).await,
+        ProjectionsCommand::Verify { name } => projections::verify(&settings, name).await,
+    }
+}
+
+async fn events(command: EventsCommand, settings: &Settings) -> anyhow::Result<()> {
+    let settings = running::or_settings(settings)?;
+    let store = handles::store(&settings, "operator").await?;
+    match command {
+        EventsCommand::Tail {
+            subject,
+            last,
+            no_follow,
+            json,
+        } => {
+            let options = events::Tail {
+                subject,
+                last,
+                follow: !no_follow,
+                json,
+            };
+            events::tail(store.as_ref(), &options).await
+        }
+        EventsCommand::Show {
+            aggregate,
+            id,
+            at,
+            json,
+        } => events::show(store.as_ref(), &aggregate, id, at.as_deref(), json).await,
+    }
+}

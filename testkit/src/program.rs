@@ -1,0 +1,131 @@
+//! A child process whose output is kept, that can be signalled, and that never outlives its test.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+/// Whatever a test waits for has to happen within this.
+const LIMIT: Duration = Duration::from_secs(60);
+const LOOK_PERIOD: Duration = Duration::from_millis(25);
+
+/// Looks again and again until there is something; panics with `what` when the limit is over.
+#[track_caller]
+pub fn within<T, F, Fut>(what: &str, mut look: F) -> impl Future<Output = T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    let (what, at) = (what.to_owned(), std::panic::Location::caller());
+    async move {
+        let until = tokio::time::Instant::now() + LIMIT;
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            assert!(
+                tokio::time::Instant::now() < until,
+                "{at}: not within {LIMIT:?}: {what}"
+            );
+            tokio::time::sleep(LOOK_PERIOD).await;
+        }
+    }
+}
+
+/// A port that nobody listens on now.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// A running program. Killed when dropped.
+pub struct Program {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Program {
+    /// Starts it; `said` collects both outputs.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let said = Arc::default();
+        keep(child.stdout.take().unwrap(), Arc::clone(&said));
+        keep(child.stderr.take().unwrap(), Arc::clone(&said));
+        Self { child, said }
+    }
+
+    /// Everything it has printed so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it has ended")
+    }
+
+    /// Waits until it has printed this.
+    pub async fn says(&mut self, text: &str) {
+        let until = tokio::time::Instant::now() + LIMIT;
+        while !self.said().contains(text) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!(
+                    "it ended with {status} before it said {text:?}:\n{}",
+                    self.said()
+                );
+            }
+            assert!(
+                tokio::time::Instant::now() < until,
+                "it did not say {text:?}:\n{}",
+                self.said()
+            );
+            tokio::time::sleep(LOOK_PERIOD).await;
+        }
+    }
+
+    /// Sends a signal by its name, such as `INT` or `STOP`.
+    pub async fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{name}"), self.pid().to_string()])
+            .status()
+            .await;
+        assert!(status.unwrap().success());
+    }
+
+    /// kill -9, and waits until it is gone.
+    pub async fn kill9(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        tokio::time::timeout(LIMIT, self.child.wait())
+            .await
+            .unwrap_or_else(|_| panic!("it did not end:\n{}", self.said.lock().unwrap()))
+            .unwrap()
+    }
+}
+
+fn keep(output: impl AsyncRead + Send + Unpin + 'static, said: Arc<Mutex<String>>) {
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(output).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut said = said.lock().unwrap();
+            said.push_str(&line);
+            said.push('\n');
+        }
+    });
+}

@@ -1,0 +1,136 @@
+//! What can be asked of `waybill` on the command line.
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use service_kit::{Role, SettingsArgs};
+use uuid::Uuid;
+
+/// Waybill: the backend of a shop that delivers, event-sourced on NATS JetStream.
+///
+/// Without a command it starts everything on this machine with a demo shop (`up`).
+#[derive(Parser)]
+#[command(name = "waybill", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Start everything on this machine: servers, migrations, demo shop, all services on one port.
+    Up,
+    /// Prepare Postgres and the broker: schemas, stream, buckets, consumers. Safe to repeat.
+    Migrate,
+    /// The broker's stream, buckets and consumers.
+    #[command(subcommand)]
+    Topology(TopologyCommand),
+    /// Serve the commands (every method but GET).
+    CommandApi,
+    /// Keep the read models and serve the queries (GET).
+    Projector,
+    /// Run the sagas.
+    SagaOrchestrator,
+    /// Stand in for a payment provider.
+    PaymentSandbox(payment_sandbox::SandboxArgs),
+    /// Print a bearer token.
+    Token {
+        /// What the bearer may do.
+        #[arg(long)]
+        role: RoleName,
+        /// Who the bearer is; for a partner the partner's id [default: an id made from the role].
+        #[arg(long)]
+        subject: Option<Uuid>,
+        /// How long it is good, such as 15m or 12h.
+        #[arg(long, default_value = "12h", value_parser = service_kit::settings::parse_duration)]
+        ttl: Duration,
+    },
+    /// The read models: how far they are, build anew, compare with the log.
+    #[command(subcommand)]
+    Projections(ProjectionsCommand),
+    /// The log itself.
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Turn an event's payload on standard input into JSON.
+    Decode,
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+#[derive(Subcommand)]
+pub enum TopologyCommand {
+    /// Create what is missing and bring replicas to the setting.
+    Apply,
+    /// Compare with what is wanted and change nothing.
+    Verify,
+}
+
+#[derive(Subcommand)]
+pub enum ProjectionsCommand {
+    /// List them with position, lag and what is parked.
+    Ls,
+    /// Replay the log into fresh tables while the old ones serve, then swap.
+    Rebuild {
+        /// Which one; all without a name.
+        name: Option<String>,
+    },
+    /// Fold the log anew and compare with the rows; names the first difference and exits with 1.
+    Verify {
+        /// Which one; all without a name.
+        name: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum EventsCommand {
+    /// Print the last events, and go on with new ones.
+    Tail {
+        /// Only these subjects, such as `evt.order.>`.
+        #[arg(long, default_value = "evt.>")]
+        subject: String,
+        /// How many of the past to begin with.
+        #[arg(long, default_value_t = 20)]
+        last: u64,
+        /// End after those of the past.
+        #[arg(long)]
+        no_follow: bool,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print one aggregate's history and its state, now or in the past.
+    Show {
+        /// Which kind: customer, partner, product, offer, inventory, order, payment, fulfilment.
+        aggregate: String,
+        /// Which one.
+        id: Uuid,
+        /// A version (3) or a moment (2026-11-21T08:30:00Z).
+        #[arg(long)]
+        at: Option<String>,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Roles as people type them.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum RoleName {
+    Customer,
+    Deliverer,
+    Partner,
+    Admin,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Customer => Self::Customer,
+            RoleName::Deliverer => Self::Deliverer,
+            RoleName::Partner => Self::Partner,
+            RoleName::Admin => Self::Admin,
+        }
+    }
+}

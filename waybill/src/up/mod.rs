@@ -1,0 +1,207 @@
+//! `waybill up`: a whole shop on this machine. Servers, migrations, sandbox, all services on one port, demo data, and
+//! a story to try. Ctrl-C ends all of it; kill -9 leaves nothing that stops the next start.
+
+mod demo;
+mod sandbox;
+mod servers;
+mod story;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use domain::fulfilment::Policy;
+use event_store::topology;
+use secrecy::ExposeSecret;
+use service_kit::http::Readiness;
+use service_kit::payment::ProviderAccount;
+use service_kit::process::{self, Served};
+use service_kit::{Lifetimes, Role, Settings, nats};
+use tokio::net::TcpListener;
+
+use crate::handles::{self, Handles};
+use crate::running::Running;
+use crate::{migrate, out};
+use servers::{FolderLock, Servers};
+use story::Story;
+
+/// How long the story's tokens are good.
+const STORY_TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Runs until the first signal.
+pub async fn run(settings: Arc<Settings>) -> anyhow::Result<()> {
+    let shutdown = process::prepare(&settings)?;
+    let lifetimes = Lifetimes::new(shutdown.clone());
+    let _lock = FolderLock::take(&settings)?;
+    let listener = process::listen(&settings).await?;
+    out::note(format!(
+        "waybill: starting, data in {}",
+        settings.data_dir.display()
+    ));
+    let (servers, settings) = tokio::select! {
+        started = Servers::start(&settings) => started?,
+        () = shutdown.begun() => return Ok(()),
+    };
+    servers
+        .describe()
+        .iter()
+        .for_each(|line| out::note(format!("  {line}")));
+    let settings = Arc::new(settings);
+    let ended = shop(&settings, listener, &lifetimes).await;
+    // Whatever the services ended with, nothing is left running.
+    shutdown.begin();
+    Running::remove(&settings.data_dir);
+    servers.stop().await;
+    ended?;
+    out::note("waybill: stopped");
+    Ok(())
+}
+
+/// Everything on top of running servers.
+async fn shop(
+    settings: &Arc<Settings>,
+    listener: TcpListener,
+    lifetimes: &Lifetimes,
+) -> anyhow::Result<()> {
+    let shutdown = lifetimes.shutdown();
+    let opened = tokio::select! {
+        opened = open(settings, &listener, lifetimes) => opened?,
+        () = shutdown.begun() => return Ok(lifetimes.ended(Duration::ZERO).await?),
+    };
+    let (handles, served, running) = opened;
+    let greeting = {
+        let (shutdown, settings) = (shutdown.clone(), Arc::clone(settings));
+        async move {
+            tokio::select! {
+                told = tell(&handles, &running, &settings) => told,
+                () = shutdown.begun() => Ok(()),
+            }
+        }
+    };
+    lifetimes.spawn_supervised("the demo shop", greeting);
+    process::serve_until_ended(settings, listener, served, Router::new(), lifetimes).await
+}
+
+/// Migrates, connects and starts all services.
+async fn open(
+    settings: &Arc<Settings>,
+    listener: &TcpListener,
+    lifetimes: &Lifetimes,
+) -> anyhow::Result<(Handles, Served, Running)> {
+    let http_url = format!("http://{}", listener.local_addr()?);
+    topology::migrate(
+        &nats::connect(settings, "migrate").await?,
+        settings.stream_replicas,
+    )
+    .await?;
+    migrate::database(&handles::pool(settings, "migrate").await?).await?;
+    let handles = Handles::connect(Arc::clone(settings), "up").await?;
+    let provider = match &settings.payment {
+        Some(_) => ProviderAccount::of(settings, &handles.installation_key),
+        None => {
+            let pool = handles::pool(settings, "payment-sandbox").await?;
+            sandbox::start(
+                pool,
+                &handles.installation_key,
+                settings,
+                &http_url,
+                lifetimes,
+            )
+            .await?
+        }
+    };
+    let running = Running {
+        pid: std::process::id(),
+        nats_url: settings.nats_url.clone().unwrap_or_default().join(","),
+        database_url: settings.database_url()?.expose_secret().to_owned(),
+        http_url,
+        sandbox_url: provider.url.clone(),
+    };
+    let served = services(&handles, provider, lifetimes).await?;
+    running.write(&settings.data_dir)?;
+    Ok((handles, served, running))
+}
+
+/// The services on shared handles, as six processes would run them.
+async fn services(
+    handles: &Handles,
+    provider: ProviderAccount,
+    lifetimes: &Lifetimes,
+) -> anyhow::Result<Served> {
+    let settings = &handles.settings;
+    let shutdown = lifetimes.shutdown();
+    let readiness = Readiness::new();
+    let commands = command_api::Service::new(command_api::Deps {
+        executor: handles.executor.clone(),
+        nats: handles.nats.clone(),
+        database: handles.pool.clone(),
+        vault: handles.vault.clone(),
+        installation: handles.installation_key.clone(),
+        tokens: Arc::clone(&handles.tokens),
+        clock: handles.clock.clone(),
+        provider: provider.clone(),
+        policy: policy(settings),
+        quote_ttl: settings.quote_ttl,
+    })
+    .await?;
+    let queries = projector::Service::new(projector::Deps {
+        instance: settings.instance.clone(),
+        store: Arc::clone(handles.executor.store()),
+        pool: handles.pool.clone(),
+        vault: handles.vault.clone(),
+        nats: Some(handles.nats.clone()),
+    })
+    .await?;
+    let sagas = saga_orchestrator::Service::new(saga_orchestrator::Deps {
+        settings: Arc::clone(settings),
+        executor: handles.executor.clone(),
+        nats: handles.nats.clone(),
+        provider,
+        clock: handles.clock.clone(),
+    })
+    .await?;
+    commands.readiness(&readiness);
+    queries.readiness(&readiness);
+    let api = commands.api().merge(queries.api());
+    lifetimes.spawn_supervised("commands over the broker", commands.run(shutdown.clone()));
+    lifetimes.spawn_supervised("the projector", queries.run(shutdown.clone()));
+    lifetimes.spawn_supervised("the saga orchestrator", sagas.run(shutdown.clone()));
+    Ok(Served {
+        api: Some(api),
+        tokens: Some(Arc::clone(&handles.tokens)),
+        readiness,
+    })
+}
+
+/// Seeds the demo shop and prints the story.
+async fn tell(handles: &Handles, running: &Running, settings: &Settings) -> anyhow::Result<()> {
+    let token = |role, subject| handles.tokens.issue(role, subject, STORY_TOKEN_TTL);
+    let admin_token = token(Role::Admin, demo::admin_id())?;
+    let demo = demo::seed(&running.http_url, &admin_token, &handles.executor).await?;
+    let customer_token = token(Role::Customer, demo.customer)?;
+    let waybill = std::env::current_exe().context("the program's own path is not known")?;
+    let data_dir = std::path::absolute(&settings.data_dir).context("the data folder's path")?;
+    let story = Story {
+        http_url: &running.http_url,
+        nats_url: &running.nats_url,
+        waybill: &waybill.display().to_string(),
+        data_dir: &data_dir.display().to_string(),
+        admin_token: &admin_token,
+        customer_token: &customer_token,
+        demo: &demo,
+    };
+    story.lines().iter().for_each(out::line);
+    Ok(())
+}
+
+/// The saga's limits, as the settings have them.
+fn policy(settings: &Settings) -> Policy {
+    Policy {
+        time_to_pay: settings.time_to_pay,
+        hold_expiry: settings.hold_expiry,
+        answer_deadline: settings.payment_answer_deadline,
+        unknown_budget: settings.payment_unknown_budget,
+        ..Policy::default()
+    }
+}

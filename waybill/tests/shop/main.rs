@@ -1,0 +1,15 @@
+//! The whole system as people run it: the real program, its real servers, its real provider stand-in.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod kills;
+mod operators;
+mod roles;
+mod story;
+
+/// The program under test.
+const WAYBILL: &str = env!("CARGO_BIN_EXE_waybill");
