@@ -175,8 +175,8 @@ impl Row {
             (Phase::Placed | Phase::Unplaced, _) => "pending_payment",
         }
         .to_owned();
-        self.saga_status = self.saga.as_ref().map(|saga| saga.status.clone());
-        self.saga_step = self.saga.as_ref().and_then(|saga| saga.step).map(|step| step.as_str().to_owned());
+        self.saga_status = self.saga.as_ref().map(|saga| saga.status().to_owned());
+        self.saga_step = self.saga.as_ref().and_then(|saga| saga.step()).map(|step| step.as_str().to_owned());
     }
 }
 

@@ -1,54 +1,81 @@
-//! The saga of an order, folded from its events into what operators are shown.
+//! The saga of an order, folded from its events into what operators are shown: the same status, steps and words as in
+//! the bucket `saga_status`, which another role folds from the same events.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use event_schema::fulfilment::{AttemptEnded, Event, Intended, Line, Outcome, Started, Step, StepEnded};
+use event_schema::fulfilment::{Event, Intended, Line, NeedsOperator, Outcome, Started, Step, StepEnded, UnwindingBegan};
 use event_schema::ids::EffectId;
 use event_schema::{Recorded, Timestamp};
+
+/// The steps of a saga that goes forward.
+const FORWARD: [Step; 4] = [Step::Authorise, Step::Hold, Step::Capture, Step::Commit];
 
 /// As the column `saga` holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Saga {
-    /// running, unwinding, needs_operator, completed or compensated.
-    pub status: String,
-    /// The step that is under way or stuck.
-    pub step: Option<Step>,
-    pub cause: Option<String>,
+    pub stage: Stage,
+    /// What a person is needed for.
+    pub stuck: Option<Stuck>,
+    /// The effect that is open.
+    pub pending: Option<Pending>,
     /// Since when the status holds.
     pub since: Timestamp,
     /// Position of the saga's last event.
     pub position: u64,
-    /// When it is looked into at the latest.
-    pub deadline: Option<Timestamp>,
     /// Why it unwinds.
     pub reason: Option<String>,
-    /// Why, in words.
-    pub detail: Option<String>,
     pub def: String,
-    pub unwinding: bool,
+    /// Every step that was opened.
     pub steps: Vec<StepRow>,
-    pub stock: Vec<StockRow>,
+    /// Compensations that have not run.
+    pub due: Vec<Step>,
+    pub lines: Vec<StockLine>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Stage {
+    Running,
+    Unwinding,
+    Completed,
+    Compensated,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stuck {
+    pub step: Step,
+    pub cause: String,
+    pub detail: String,
+    /// Whether its effect was still open: nobody knows whether it happened.
+    pub open: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    pub step: Step,
+    /// The try that runs or comes next, from 1.
+    pub attempt: u32,
+    pub deadline: Timestamp,
 }
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StepRow {
     pub step: Step,
-    /// waiting, running, awaiting_customer, done, refused, stuck or undone.
+    /// waiting, in_flight, backing_off, awaiting_customer, done, refused, overtaken or stuck.
     pub state: String,
     pub tries: u32,
     pub outcome: Option<String>,
     pub effect_id: Option<EffectId>,
+    pub detail: Option<String>,
 }
 
-/// Where the units of one line are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct StockRow {
+/// What one line needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StockLine {
     pub product_id: Uuid,
     pub quantity: u32,
-    pub held: u32,
-    pub sold: u32,
 }
 
 /// Folds the next event in; the first one begins the saga.
@@ -59,7 +86,11 @@ pub(super) fn fold(saga: Option<Saga>, event: Event, recorded: &Recorded) -> Res
         (Some(saga), Event::Started(_)) => saga,
         (None, _) => return Err("the saga was never started"),
         (Some(mut saga), event) => {
-            saga.go_on(event, at);
+            let before = saga.status();
+            saga.go_on(event);
+            if saga.status() != before {
+                saga.since = at;
+            }
             saga
         }
     };
@@ -68,159 +99,189 @@ pub(super) fn fold(saga: Option<Saga>, event: Event, recorded: &Recorded) -> Res
 }
 
 impl Saga {
-    fn begin(started: Started, at: Timestamp) -> Self {
-        let stock = |line: Line| StockRow {
-            product_id: line.product_id.uuid(),
-            quantity: line.quantity,
-            held: 0,
-            sold: 0,
-        };
-        Self {
-            status: "running".into(),
-            step: None,
-            cause: None,
-            since: at,
-            position: 0,
-            deadline: None,
-            reason: None,
-            detail: None,
-            def: started.def.to_string(),
-            unwinding: false,
-            steps: Vec::new(),
-            stock: started.lines.into_iter().map(stock).collect(),
+    /// running, unwinding, needs_operator, completed or compensated.
+    pub fn status(&self) -> &'static str {
+        match (self.stage, &self.stuck) {
+            (Stage::Completed, _) => "completed",
+            (Stage::Compensated, _) => "compensated",
+            (Stage::Running | Stage::Unwinding, Some(_)) => "needs_operator",
+            (Stage::Running, None) => "running",
+            (Stage::Unwinding, None) => "unwinding",
         }
     }
 
-    fn go_on(&mut self, event: Event, at: Timestamp) {
+    /// The step that is under way or stuck.
+    pub fn step(&self) -> Option<Step> {
+        self.pending.map(|pending| pending.step).or_else(|| self.stuck.as_ref().map(|stuck| stuck.step))
+    }
+
+    /// When it is looked into at the latest.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.pending.map(|pending| pending.deadline)
+    }
+
+    /// Why, in words: what a person is needed for, else what was seen last.
+    pub fn detail(&self) -> Option<&str> {
+        let stuck = self.stuck.as_ref().map(|stuck| stuck.detail.as_str());
+        stuck.or_else(|| self.steps.iter().rev().find_map(|step| step.detail.as_deref()))
+    }
+
+    /// Every step, also those that are still to come.
+    pub fn all_steps(&self) -> Vec<StepRow> {
+        let to_come: &[Step] = match self.stage {
+            Stage::Running => &FORWARD,
+            Stage::Unwinding => &self.due,
+            Stage::Completed | Stage::Compensated => &[],
+        };
+        let opened = |step: Step| self.steps.iter().any(|row| row.step == step);
+        let waiting = to_come.iter().filter(|step| !opened(**step)).map(|step| StepRow::new(*step, "waiting"));
+        self.steps.iter().cloned().chain(waiting).collect()
+    }
+
+    /// Units of each line that are held now, and sold.
+    pub fn stock(&self) -> impl Iterator<Item = (StockLine, u32, u32)> {
+        let done = |step: Step| self.steps.iter().any(|row| row.step == step && row.state == "done");
+        let sold = done(Step::Commit);
+        let held = done(Step::Hold) && !sold && !done(Step::Release);
+        let units = |quantity, are: bool| if are { quantity } else { 0 };
+        self.lines.iter().map(move |line| (*line, units(line.quantity, held), units(line.quantity, sold)))
+    }
+
+    fn begin(started: Started, at: Timestamp) -> Self {
+        let stock = |line: Line| StockLine { product_id: line.product_id.uuid(), quantity: line.quantity };
+        Self {
+            stage: Stage::Running,
+            stuck: None,
+            pending: None,
+            since: at,
+            position: 0,
+            reason: None,
+            def: started.def.to_string(),
+            steps: Vec::new(),
+            due: Vec::new(),
+            lines: started.lines.into_iter().map(stock).collect(),
+        }
+    }
+
+    fn go_on(&mut self, event: Event) {
         match event {
             Event::Started(_) => {}
-            Event::Intended(e) => self.intend(&e, at),
+            Event::Intended(e) => self.intend(&e),
             Event::CustomerAwaited(e) => {
-                self.under_way(e.step, at);
-                self.deadline = Some(e.deadline);
+                let tries = self.pending.map_or(0, |pending| pending.attempt);
+                self.pending = Some(Pending { step: e.step, attempt: tries.saturating_add(1), deadline: e.deadline });
                 let row = self.row(e.step);
                 row.state = "awaiting_customer".into();
                 row.effect_id = Some(e.effect_id);
+                row.tries = tries;
             }
-            Event::AttemptEnded(e) => self.end_attempt(e, at),
-            Event::StepEnded(e) => self.end_step(e, at),
-            Event::UnwindingBegan(e) => {
-                self.unwinding = true;
-                self.enter("unwinding", at);
-                self.reason = Some(e.reason.as_str().to_owned());
-                self.detail = e.detail;
-                self.deadline = None;
-                self.step = e.plan.first().copied().or(self.step);
-                for step in e.plan {
-                    self.row(step);
+            Event::AttemptEnded(e) => {
+                let open = self.pending.is_some();
+                if open {
+                    let attempt = e.attempt.saturating_add(1);
+                    self.pending = Some(Pending { step: e.step, attempt, deadline: e.deadline });
                 }
+                let row = self.row(e.step);
+                if open {
+                    row.state = "backing_off".into();
+                }
+                row.tries = e.attempt;
+                row.outcome = Some(e.outcome.as_str().to_owned());
+                row.detail = Some(e.detail);
             }
-            Event::NeedsOperator(e) => {
-                self.enter("needs_operator", at);
-                self.step = Some(e.step);
-                self.cause = Some(e.cause.as_str().to_owned());
-                self.detail = Some(e.detail);
-                self.deadline = None;
-                self.row(e.step).state = "stuck".into();
-            }
-            Event::Completed(_) => self.finish("completed", at),
+            Event::StepEnded(e) => self.end_step(e),
+            Event::UnwindingBegan(e) => self.unwind(e),
+            Event::NeedsOperator(e) => self.need_operator(e),
+            Event::Completed(_) => self.end(Stage::Completed),
             Event::Compensated(e) => {
                 self.reason = Some(e.reason.as_str().to_owned());
-                self.finish("compensated", at);
+                self.end(Stage::Compensated);
             }
         }
     }
 
-    fn intend(&mut self, intended: &Intended, at: Timestamp) {
-        self.under_way(intended.step, at);
-        self.deadline = Some(intended.deadline);
+    fn intend(&mut self, intended: &Intended) {
+        // The same step under a new effect id goes on counting; another step starts anew.
+        let before = self.pending.take().filter(|pending| pending.step == intended.step);
+        let tries = before.map_or(0, |before| before.attempt);
+        self.stuck = None;
+        self.pending = Some(Pending {
+            step: intended.step,
+            attempt: tries.saturating_add(1),
+            deadline: intended.deadline,
+        });
         let row = self.row(intended.step);
-        row.state = "running".into();
-        row.effect_id = Some(intended.effect_id);
-    }
-
-    fn end_attempt(&mut self, ended: AttemptEnded, at: Timestamp) {
-        self.under_way(ended.step, at);
-        self.deadline = Some(ended.deadline);
-        let row = self.row(ended.step);
-        // A customer who is awaited stays awaited while a look-up has no answer.
-        if row.state != "awaiting_customer" {
-            row.state = "running".into();
-        }
-        row.tries = ended.attempt;
-        row.outcome = Some(ended.outcome.as_str().to_owned());
-        row.effect_id = Some(ended.effect_id);
-        self.detail = Some(ended.detail);
-    }
-
-    fn end_step(&mut self, ended: StepEnded, at: Timestamp) {
-        let ok = ended.outcome == Outcome::Ok;
-        self.under_way(ended.step, at);
-        self.deadline = None;
-        let row = self.row(ended.step);
-        row.state = if ok { "done" } else { "refused" }.into();
-        row.tries = ended.attempt;
-        row.outcome = Some(ended.outcome.as_str().to_owned());
-        row.effect_id = ended.effect_id.or(row.effect_id);
-        if let Some(detail) = ended.detail {
-            self.detail = Some(detail);
-        }
-        if ok {
-            self.take_effect(ended.step);
-        }
-    }
-
-    fn take_effect(&mut self, step: Step) {
-        match step {
-            Step::Hold => self.stock.iter_mut().for_each(|line| line.held = line.quantity),
-            Step::Commit => self.stock.iter_mut().for_each(|line| {
-                line.sold = line.quantity;
-                line.held = 0;
-            }),
-            Step::Release => {
-                self.stock.iter_mut().for_each(|line| line.held = 0);
-                self.undo(Step::Hold);
+        *row = StepRow { effect_id: Some(intended.effect_id), tries, ..StepRow::new(intended.step, "in_flight") };
+        // Money that turned out to be taken cannot be let go any more: giving it back is due in its place.
+        if intended.step == Step::Refund {
+            for due in &mut self.due {
+                if *due == Step::Void {
+                    *due = Step::Refund;
+                }
             }
-            Step::Void => self.undo(Step::Authorise),
-            Step::Refund => self.undo(Step::Capture),
-            Step::Authorise | Step::Capture => {}
         }
     }
 
-    /// A step that was done is made up for.
-    fn undo(&mut self, step: Step) {
-        if let Some(row) = self.steps.iter_mut().find(|row| row.step == step && row.state == "done") {
-            row.state = "undone".into();
+    fn end_step(&mut self, ended: StepEnded) {
+        if self.pending.is_some_and(|pending| pending.step == ended.step) {
+            self.pending = None;
         }
-    }
-
-    /// Something happens: whoever was needed has acted.
-    fn under_way(&mut self, step: Step, at: Timestamp) {
-        self.step = Some(step);
-        self.cause = None;
-        let status = if self.unwinding { "unwinding" } else { "running" };
-        self.enter(status, at);
-    }
-
-    fn finish(&mut self, status: &str, at: Timestamp) {
-        self.enter(status, at);
-        self.step = None;
-        self.cause = None;
-        self.deadline = None;
-    }
-
-    fn enter(&mut self, status: &str, at: Timestamp) {
-        if self.status != status {
-            status.clone_into(&mut self.status);
-            self.since = at;
+        if self.stuck.as_ref().is_some_and(|stuck| stuck.step == ended.step) {
+            self.stuck = None;
         }
+        if ended.outcome == Outcome::Ok {
+            self.due.retain(|due| *due != ended.step);
+        }
+        let row = self.row(ended.step);
+        row.state = match ended.outcome {
+            Outcome::Ok => "done",
+            Outcome::Refused => "refused",
+            Outcome::Retry | Outcome::Unknown => "in_flight",
+        }
+        .into();
+        row.effect_id = ended.effect_id.or(row.effect_id);
+        row.tries = ended.attempt;
+        row.outcome = Some(ended.outcome.as_str().to_owned());
+        row.detail = ended.detail;
+    }
+
+    fn unwind(&mut self, began: UnwindingBegan) {
+        let overtaken = self.pending.take().map(|pending| pending.step);
+        let overtaken = overtaken.or(self.stuck.take().filter(|stuck| stuck.open).map(|stuck| stuck.step));
+        if let Some(step) = overtaken {
+            self.row(step).state = "overtaken".into();
+        }
+        self.stage = Stage::Unwinding;
+        self.reason = Some(began.reason.as_str().to_owned());
+        self.due = began.plan;
+    }
+
+    fn need_operator(&mut self, needs: NeedsOperator) {
+        let open = self.pending.take().is_some();
+        let row = self.row(needs.step);
+        row.state = "stuck".into();
+        row.detail = Some(needs.detail.clone());
+        let cause = needs.cause.as_str().to_owned();
+        self.stuck = Some(Stuck { step: needs.step, cause, detail: needs.detail, open });
+    }
+
+    fn end(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.pending = None;
+        self.stuck = None;
     }
 
     fn row(&mut self, step: Step) -> &mut StepRow {
         let at = self.steps.iter().position(|row| row.step == step).unwrap_or_else(|| {
-            self.steps.push(StepRow { step, state: "waiting".into(), tries: 0, outcome: None, effect_id: None });
+            self.steps.push(StepRow::new(step, "in_flight"));
             self.steps.len() - 1
         });
         &mut self.steps[at]
+    }
+}
+
+impl StepRow {
+    fn new(step: Step, state: &str) -> Self {
+        Self { step, state: state.to_owned(), tries: 0, outcome: None, effect_id: None, detail: None }
     }
 }

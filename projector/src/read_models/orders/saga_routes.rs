@@ -12,6 +12,7 @@ use service_kit::{Access, ApiRouter, Problem, Role, routes};
 
 use super::NAME;
 use super::row::Row;
+use super::saga::{StepRow, StockLine};
 use super::show::Amounts;
 use crate::http::{Answer, Asked, ReadSide, database};
 
@@ -56,7 +57,7 @@ pub struct SagaView {
 pub struct SagaStep {
     /// Which.
     pub step: String,
-    /// waiting, running, awaiting_customer, done, refused, stuck or undone.
+    /// waiting, in_flight, backing_off, awaiting_customer, done, refused, overtaken or stuck.
     pub state: String,
     /// Tries so far.
     pub tries: u32,
@@ -146,32 +147,32 @@ async fn show(State(read): State<ReadSide>, asked: Asked, Path(id): Path<Uuid>) 
 fn view(row: Row) -> Option<SagaView> {
     let saga = row.saga?.0;
     let currency = row.currency?;
-    let step = |step: super::saga::StepRow| SagaStep {
+    let step = |step: StepRow| SagaStep {
         step: step.step.as_str().to_owned(),
         state: step.state,
         tries: step.tries,
         outcome: step.outcome,
         effect_id: step.effect_id.map(Uuid::from),
     };
-    let stock = |stock: super::saga::StockRow| SagaStock {
-        product_id: stock.product_id,
-        quantity: stock.quantity,
-        held: stock.held,
-        sold: stock.sold,
+    let stock = |(line, held, sold): (StockLine, u32, u32)| SagaStock {
+        product_id: line.product_id,
+        quantity: line.quantity,
+        held,
+        sold,
     };
     Some(SagaView {
         id: row.id,
-        status: saga.status,
-        step: saga.step.map(|step| step.as_str().to_owned()),
-        cause: saga.cause,
+        status: saga.status().to_owned(),
+        step: saga.step().map(|step| step.as_str().to_owned()),
+        cause: saga.stuck.as_ref().map(|stuck| stuck.cause.clone()),
         since: saga.since,
         position: saga.position,
-        deadline: saga.deadline,
-        reason: saga.reason,
-        detail: saga.detail,
-        def: saga.def,
-        steps: saga.steps.into_iter().map(step).collect(),
+        deadline: saga.deadline(),
+        reason: saga.reason.clone(),
+        detail: saga.detail().map(str::to_owned),
+        def: saga.def.clone(),
+        steps: saga.all_steps().into_iter().map(step).collect(),
         money: row.payment.0.amounts(&currency),
-        stock: saga.stock.into_iter().map(stock).collect(),
+        stock: saga.stock().map(stock).collect(),
     })
 }

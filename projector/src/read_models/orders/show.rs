@@ -232,9 +232,9 @@ impl Status {
 impl Saga {
     fn summary(self) -> SagaSummary {
         SagaSummary {
-            status: self.status,
-            step: self.step.map(|step| step.as_str().to_owned()),
-            cause: self.cause,
+            status: self.status().to_owned(),
+            step: self.step().map(|step| step.as_str().to_owned()),
+            cause: self.stuck.map(|stuck| stuck.cause),
             since: self.since,
             position: self.position,
         }
