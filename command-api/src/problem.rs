@@ -295,3 +295,175 @@ pub(crate) fn of_signature(error: SignatureError) -> Problem {
 pub(crate) fn of_callback(error: &CallbackError) -> Problem {
     Problem::bad_request("unreadable_event", error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use event_schema::{Position, Subject, Version};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn told(problem: &Problem) -> (u16, String) {
+        (problem.status().as_u16(), problem.code().to_owned())
+    }
+
+    fn subject() -> Subject {
+        Subject::history("order", Uuid::from_u128(1))
+    }
+
+    #[test]
+    fn what_keeps_a_command_from_happening_has_its_published_status_and_code() {
+        let corrupt = || LoadError::Corrupt {
+            place: subject().to_string(),
+            reason: "a gap".into(),
+        };
+        let newer = LoadError::Newer {
+            subject: subject(),
+            event_type: "order.returned v1".into(),
+        };
+        let conflict = AppendError::Conflict {
+            subject: subject(),
+            expected: Version(1),
+            actual: Version(2),
+        };
+        let away = || "no answer".to_owned();
+        for (error, status, code) in [
+            (
+                ExecuteError::Rejected(Refusal::email_taken()),
+                409,
+                "email_taken",
+            ),
+            (
+                ExecuteError::Rejected(Refusal::key_reused()),
+                422,
+                "idempotency_key_reused",
+            ),
+            (ExecuteError::Conflict, 503, "busy"),
+            (
+                ExecuteError::Newer {
+                    event_type: "order.returned v1".into(),
+                },
+                503,
+                "newer_events",
+            ),
+            (ExecuteError::Append(conflict), 503, "busy"),
+            (
+                ExecuteError::Append(AppendError::Unavailable(away())),
+                503,
+                "broker_unavailable",
+            ),
+            (
+                ExecuteError::Append(AppendError::Full(away())),
+                503,
+                "broker_unavailable",
+            ),
+            (
+                ExecuteError::Append(AppendError::TooLarge {
+                    what: "bytes",
+                    size: 2,
+                    limit: 1,
+                }),
+                422,
+                "invalid",
+            ),
+            (
+                ExecuteError::Append(AppendError::Busy { waiting: 64 }),
+                429,
+                "rate_limited",
+            ),
+            (
+                ExecuteError::Append(AppendError::Refused(away())),
+                500,
+                "internal",
+            ),
+            (
+                ExecuteError::Load(LoadError::Unavailable(away())),
+                503,
+                "broker_unavailable",
+            ),
+            (
+                ExecuteError::Load(LoadError::NotReached(Position(9))),
+                503,
+                "broker_unavailable",
+            ),
+            (ExecuteError::Load(newer), 503, "newer_events"),
+            (ExecuteError::Load(corrupt()), 500, "internal"),
+        ] {
+            let label = format!("{error:?}");
+            assert_eq!(
+                told(&of_execution(error)),
+                (status, code.to_owned()),
+                "{label}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_business_no_is_below_500_and_what_is_our_mistake_is_not() {
+        let no = |refusal: Refusal| told(&refusal.0);
+        assert_eq!(
+            no(partner::Rejection::NotAdded.into()),
+            (404, "not_found".into())
+        );
+        assert_eq!(
+            no(product::Rejection::Removed.into()),
+            (404, "not_found".into())
+        );
+        assert_eq!(
+            no(product::Rejection::NameMissing.into()),
+            (422, "invalid".into())
+        );
+        assert_eq!(
+            no(offer::Rejection::PriceTooLow.into()),
+            (422, "invalid".into())
+        );
+        let too_few = inventory::Rejection::InsufficientStock { available: 1 };
+        assert_eq!(no(too_few.into()), (409, "insufficient_stock".into()));
+        assert_eq!(
+            no(inventory::Rejection::OutOfStock { available: 1 }.into()),
+            (409, "out_of_stock".into())
+        );
+        assert_eq!(
+            no(inventory::Rejection::TooManyUnits.into()),
+            (422, "quantity_out_of_range".into())
+        );
+        assert_eq!(
+            no(order::Rejection::NotPlaced.into()),
+            (404, "not_found".into())
+        );
+        assert_eq!(
+            no(order::Rejection::CurrencyMismatch.into()),
+            (422, "currency_mismatch".into())
+        );
+        assert_eq!(
+            no(fulfilment::Rejection::NotStarted.into()),
+            (404, "not_found".into())
+        );
+        assert_eq!(
+            no(fulfilment::Rejection::TooLate.into()),
+            (409, "too_late".into())
+        );
+        let later_build = fulfilment::Rejection::OtherDefinition {
+            def: fulfilment::definition(),
+        };
+        assert_eq!(no(later_build.into()), (503, "newer_events".into()));
+        assert_eq!(
+            no(customer::Rejection::AlreadyAdded.into()),
+            (500, "internal".into())
+        );
+        assert_eq!(
+            no(order::Rejection::TotalsDoNotAddUp.into()),
+            (500, "internal".into())
+        );
+    }
+
+    #[test]
+    fn every_answer_that_asks_to_come_back_says_when() {
+        let away = of_load(LoadError::Unavailable("x".into()));
+        let busy = of_append(AppendError::Busy { waiting: 64 });
+        for problem in [away, busy] {
+            let response = axum::response::IntoResponse::into_response(problem);
+            assert!(response.headers().contains_key("retry-after"));
+        }
+    }
+}

@@ -39,7 +39,7 @@ pub(crate) struct AddCustomer {
 
 /// A customer.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = Customer)]
+#[schema(as = CustomerAnswer)]
 pub(crate) struct CustomerBody {
     id: Uuid,
     name: String,

@@ -30,7 +30,7 @@ pub(crate) fn register(api: ApiRouter<Door>) -> ApiRouter<Door> {
 
 /// The stock of one product: received = available + held + sold.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = Inventory)]
+#[schema(as = StockAnswer)]
 pub(crate) struct StockBody {
     product_id: Uuid,
     /// Units that ever arrived, corrected by adjustments.

@@ -40,7 +40,7 @@ fn active() -> bool {
 
 /// An offer.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = Offer)]
+#[schema(as = OfferAnswer)]
 pub(crate) struct OfferBody {
     partner_id: Uuid,
     product_id: Uuid,

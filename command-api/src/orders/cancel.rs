@@ -10,11 +10,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use domain::fulfilment::{self, Fulfilment, Input, Policy, World};
-use domain::inventory::Inventory;
-use domain::order::{CancelReason, Order};
+use domain::fulfilment::{self, Fulfilment, Input, Policy, Rejection, World};
+use domain::inventory::{self, Inventory};
+use domain::order::{CancelReason, Details, Order};
 use domain::payment::Payment;
-use event_schema::ids::{CustomerId, OrderId};
+use event_schema::ids::{CustomerId, OrderId, ProductId};
 use event_schema::{Timestamp, Version};
 use event_store::{Stop, Work};
 use service_kit::extract::Path;
@@ -101,30 +101,27 @@ fn cancel(
     };
     let saga = work.state::<Fulfilment>(id.uuid())?;
     let payment = work.state::<Payment>(id.uuid())?;
-    let products: Vec<_> = details.lines.iter().map(|line| line.product_id).collect();
-    let stock = work.states::<Inventory>(
-        &products
-            .iter()
-            .map(|product| product.uuid())
-            .collect::<Vec<_>>(),
-    )?;
-    let stock: BTreeMap<_, _> = products
-        .into_iter()
-        .zip(stock.iter().map(|state| (**state).clone()))
-        .collect();
-    let world = World {
-        order_id: id,
-        saga: &saga,
-        order: &order,
-        payment: &payment,
-        stock: &stock,
-    };
-
     let input = Input::CancelRequested {
         reason,
         detail: None,
     };
-    let decision = fulfilment::react(&world, input, now, policy).map_err(Stop::rejected)?;
+    let called_off = |stock: &BTreeMap<ProductId, inventory::State>| {
+        let world = World {
+            order_id: id,
+            saga: &saga,
+            order: &order,
+            payment: &payment,
+            stock,
+        };
+        fulfilment::react(&world, input.clone(), now, policy)
+    };
+    // An order that can be called off seldom holds any stock, and stock that many buy changes all the time: what is read
+    // here has to be unchanged when the group is appended, so it is read only if it is needed.
+    let decision = match called_off(&BTreeMap::new()) {
+        Err(Rejection::StockNotLoaded { .. }) => called_off(&stock_of(work, details)?),
+        decided => decided,
+    };
+    let decision = decision.map_err(Stop::rejected)?;
     for (product, events) in decision.stock {
         work.record::<Inventory>(product.uuid(), events)?;
     }
@@ -135,4 +132,17 @@ fn cancel(
     // An order that was called off before keeps the reason it was called off for.
     let reason = order.call_off().map_or(reason, |call_off| call_off.reason);
     Ok((reason, work.version::<Order>(id.uuid())?))
+}
+
+fn stock_of(
+    work: &mut Work,
+    order: &Details,
+) -> Result<BTreeMap<ProductId, inventory::State>, Stop<Refusal>> {
+    let products: Vec<ProductId> = order.lines.iter().map(|line| line.product_id).collect();
+    let ids: Vec<Uuid> = products.iter().map(|product| product.uuid()).collect();
+    let stock = work.states::<Inventory>(&ids)?;
+    Ok(products
+        .into_iter()
+        .zip(stock.iter().map(|state| (**state).clone()))
+        .collect())
 }

@@ -27,6 +27,7 @@ pub(crate) fn register(api: ApiRouter<Door>) -> ApiRouter<Door> {
 
 /// One product of an order, with the prices of the moment it was quoted.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = OrderLine)]
 pub(crate) struct LineBody {
     product_id: Uuid,
     sku: String,

@@ -54,6 +54,7 @@ pub(crate) struct PaymentWanted {
 /// By what means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = PaymentMethod)]
 enum Method {
     /// A card, by token.
     Card,

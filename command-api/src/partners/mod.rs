@@ -27,7 +27,7 @@ pub(crate) fn register(api: ApiRouter<Door>) -> ApiRouter<Door> {
 
 /// A partner.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = Partner)]
+#[schema(as = PartnerAnswer)]
 pub(crate) struct PartnerBody {
     id: Uuid,
     title: String,

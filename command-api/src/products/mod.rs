@@ -31,7 +31,7 @@ pub(crate) fn register(api: ApiRouter<Door>) -> ApiRouter<Door> {
 
 /// A product.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = Product)]
+#[schema(as = ProductAnswer)]
 pub(crate) struct ProductBody {
     id: Uuid,
     sku: String,

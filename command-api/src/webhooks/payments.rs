@@ -28,6 +28,7 @@ use crate::problem::{self, Refusal};
 
 /// The callback was taken in.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = CallbackReceived)]
 pub(crate) struct Received {
     received: bool,
 }

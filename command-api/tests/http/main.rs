@@ -10,6 +10,7 @@ mod access;
 mod broker;
 mod customers;
 mod inventory;
+mod lost;
 mod orders;
 mod outage;
 mod partners;

@@ -9,7 +9,9 @@ use http::Method;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::shop::{Reply, Shop, basket, by_card, customer};
+use crate::lost::LosingStore;
+use crate::shop::{QUOTE_TTL, Reply, Shop, basket, by_card, customer};
+use crate::webhooks;
 
 /// A request may take this long; the server's own limit around every request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -60,6 +62,7 @@ async fn without_the_broker_commands_are_refused_in_time_and_work_again_once_wit
         let add = customer("ada@example.org");
         let question = basket(partner, &[(mug, 1)]);
         let card = by_card(quote);
+        let event = webhooks::authorised("evt_1", &quote.to_string());
         let replies = tokio::join!(
             shop.admin(Method::POST, &path)
                 .key("r-1")
@@ -71,8 +74,9 @@ async fn without_the_broker_commands_are_refused_in_time_and_work_again_once_wit
                 .send(),
             shop.place(ada, "o-1", &card),
             shop.check(ada, &question),
+            webhooks::call(&shop, &event),
         );
-        for reply in [replies.0, replies.1, replies.2, replies.3] {
+        for reply in [replies.0, replies.1, replies.2, replies.3, replies.4] {
             is_away(&reply, since, "broker_unavailable");
         }
     };
@@ -157,6 +161,13 @@ async fn without_the_database_nobody_is_added_and_what_needs_the_log_only_goes_o
 
     let placed = shop.place(ada, "o-1", &by_card(quote)).await;
     assert_eq!(placed.status, 202, "{placed:#?}");
+    let event = webhooks::authorised("evt_1", &placed.id().to_string());
+    let told = webhooks::call(&shop, &event).await;
+    assert_eq!(told.status, 200, "{told:#?}");
+    assert_eq!(
+        shop.types().await.last().unwrap(),
+        "payment.callback_recorded"
+    );
     let cancelled = shop
         .customer(
             ada,
@@ -193,4 +204,37 @@ async fn without_the_database_nobody_is_added_and_what_needs_the_log_only_goes_o
         );
         tokio::time::sleep(POLL_PERIOD).await;
     }
+}
+
+#[tokio::test]
+async fn an_order_whose_append_was_lost_keeps_its_quote_and_its_retry_goes_on_even_after_the_quotes_time()
+ {
+    let nats = tokio::task::spawn_blocking(|| dev_servers::shared_nats().unwrap().url())
+        .await
+        .unwrap();
+    let client = async_nats::connect(nats).await.unwrap();
+    event_store::topology::migrate(&client, 1).await.unwrap();
+    let database = dev_servers::fresh_database().await.unwrap();
+    let store = Arc::new(LosingStore::default());
+    let shop = Shop::over(Arc::clone(&store) as _, client, &database).await;
+    let (ada, partner) = (Uuid::now_v7(), shop.selling_partner().await);
+    let mug = shop.offered_product(partner, 1999, 10).await;
+    let quote = shop.quote(ada, partner, mug, 1).await;
+    let end = shop.log_end().await;
+
+    store.lose_next();
+    shop.place(ada, "o-1", &by_card(quote))
+        .await
+        .is_problem(503, "broker_unavailable");
+    assert_eq!(shop.log_end().await, end);
+    shop.place(ada, "o-2", &by_card(quote))
+        .await
+        .is_problem(409, "quote_used");
+    shop.clock.advance(QUOTE_TTL * 2);
+    shop.place(ada, "o-2", &by_card(quote))
+        .await
+        .is_problem(409, "quote_used");
+    let placed = shop.place(ada, "o-1", &by_card(quote)).await;
+    assert_eq!(placed.status, 202, "{placed:#?}");
+    assert_eq!(placed.position(), end + 4);
 }

@@ -17,7 +17,7 @@ fn signed(shop: &Shop, secret: &str, body: &str) -> String {
     format!("t={at},v1={}", hex::encode(signature))
 }
 
-async fn call(shop: &Shop, event: &Value) -> Reply {
+pub async fn call(shop: &Shop, event: &Value) -> Reply {
     let body = event.to_string();
     let signature = signed(shop, WEBHOOK_SECRET, &body);
     shop.nobody(Method::POST, PATH)
@@ -28,7 +28,7 @@ async fn call(shop: &Shop, event: &Value) -> Reply {
         .await
 }
 
-fn authorised(event: &str, order: &str) -> Value {
+pub fn authorised(event: &str, order: &str) -> Value {
     json!({
         "id": event, "object": "event", "type": "payment_intent.amount_capturable_updated", "created": 1_800_000_000,
         "data": {"object": {"id": "pi_1", "object": "payment_intent", "amount": 1999, "amount_capturable": 1999,
