@@ -7,6 +7,8 @@ use std::{
     path::PathBuf,
 };
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use dev_servers::{Finder, NatsOptions, NatsServer, Postgres, PostgresOptions, Progress};
 
 /// One thread, so that both servers are started and dropped on it.
@@ -21,11 +23,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }));
     let nats = NatsServer::start(&finder, NatsOptions::new(data.join("nats")))?;
     let postgres = Postgres::start(&finder, PostgresOptions::new(data.join("postgres")))?;
+    // Only from here on: a signal while the servers start ends this process at once, and the watchdogs stop the servers.
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
     let mut out = io::stdout();
     writeln!(out, "export WAYBILL_NATS_URL={}", nats.url())?;
     writeln!(out, "export WAYBILL_DATABASE_URL={}", postgres.url())?;
     out.flush()?;
-    tokio::signal::ctrl_c().await?;
+    tokio::select! {
+        _ = interrupted.recv() => {}
+        _ = terminated.recv() => {}
+    }
     drop(postgres);
     drop(nats);
     Ok(())

@@ -160,10 +160,20 @@ fn put_pid(file: &Path, pid: u32) {
 
 #[test]
 fn ctrl_c_stops_everything_in_order() {
+    ends_everything_in_order("INT");
+}
+
+#[test]
+fn a_polite_request_to_end_stops_everything_in_order() {
+    ends_everything_in_order("TERM");
+}
+
+/// The terminal or the service manager signals the whole process group.
+fn ends_everything_in_order(name: &str) {
     let dir = open_folder();
     let mut parent = Parent::start(dir.path());
     let pids = server_pids(dir.path());
-    signal_group("INT", parent.child.id());
+    signal_group(name, parent.child.id());
     assert!(parent.child.wait().unwrap().success());
     assert!(!pids.into_iter().any(alive));
     assert!(watchdogs_over(pids).is_empty());
