@@ -26,6 +26,8 @@ mod service;
 pub mod status;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod verify;
 pub mod worker;
 

@@ -21,7 +21,7 @@ use event_store::{EventStore, Group, InMemoryStore, Part};
 use service_kit::http::{HttpLimits, Readiness, ServerBuilder};
 use service_kit::signing::{SigningKey, Tokens};
 use service_kit::vault::{self, Vault};
-use service_kit::{Clock, Role, Shutdown, postgres};
+use service_kit::{ApiRouter, Clock, Role, Shutdown, postgres};
 
 use crate::projection::Projection;
 use crate::{Deps, Moves, Personal, Service, Workshop, read_models, worker};
@@ -131,16 +131,17 @@ impl Shop {
         let service = Service::new(self.deps()).await.unwrap();
         let readiness = Readiness::new();
         service.readiness(&readiness);
-        let limits = HttpLimits { rate_limit: None, ..HttpLimits::default() };
-        let router = ServerBuilder::new(limits)
-            .tokens(Arc::clone(&self.tokens))
-            .readiness(readiness.clone())
-            .api(service.api())
-            .build();
+        let router = self.router_of(service.api());
         let workshop = service.workshop().clone();
         let shutdown = Shutdown::new();
         let running = tokio::spawn(service.run(shutdown.clone()));
         Open { shop: self, router, readiness, workshop, shutdown, running }
+    }
+
+    /// These routes with all layers around them.
+    pub fn router_of(&self, api: ApiRouter) -> Router {
+        let limits = HttpLimits { rate_limit: None, ..HttpLimits::default() };
+        ServerBuilder::new(limits).tokens(Arc::clone(&self.tokens)).api(api).build()
     }
 
     pub fn deps(&self) -> Deps {

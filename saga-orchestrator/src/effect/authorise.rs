@@ -2,7 +2,7 @@
 
 use event_schema::Timestamp;
 
-use super::{Outcome, Past, key_lives, never, of_payment};
+use super::{Outcome, Past, by_id, found, key_lives, of_payment, spent};
 use crate::provider::{Call, Fault, PaymentProvider, Search, Session, SessionStatus};
 
 /// How the money is set aside, and what the history already knows of it.
@@ -32,59 +32,52 @@ pub(super) async fn run(
     if past == Past::FirstCall {
         return send(provider, call, means).await;
     }
-    if let Some(outcome) = look(provider, call, means).await? {
-        return Ok(outcome);
-    }
+    let searched = match found(look(provider, call, means).await?) {
+        Ok(outcome) => return Ok(outcome),
+        Err(searched) => searched,
+    };
     if !key_lives(call, now) {
-        return Ok(never("the provider lists nothing of it a day after", call.effect_id));
+        return Ok(spent(searched, "the provider shows nothing of it a day after", call.effect_id));
     }
     match send(provider, call, means).await {
-        // It remembers a failure of its own under the key, and what it lists shows that nothing came of it.
+        // It remembers a failure of its own under the key.
         Err(Fault::Unknown { detail, replayed: true, .. }) => {
-            Ok(never(&format!("the provider only repeats a failure, and lists nothing: {detail}"), call.effect_id))
+            let detail = format!("the provider only repeats a failure, and shows nothing of it: {detail}");
+            Ok(spent(searched, &detail, call.effect_id))
         }
         other => other,
     }
 }
 
-/// What the provider has of the call; `None` when it provably has nothing that was ever tried.
+/// What became of the call, as far as the provider shows anything that was ever tried.
 pub(super) async fn look(
     provider: &dyn PaymentProvider,
     call: &Call,
     means: &Means,
-) -> Result<Option<Outcome>, Fault> {
+) -> Result<Search<Outcome>, Fault> {
     match means {
         Means::Card { payment_id, .. } => {
-            let found = match payment_id {
-                Some(id) => provider.payment(id).await?,
-                None => found(provider.find_payment(call).await?)?,
+            let search = match payment_id {
+                Some(id) => by_id(provider.payment(id).await?),
+                None => provider.find_payment(call).await?,
             };
-            Ok(found.and_then(of_payment))
+            Ok(match search {
+                Search::Found(payment) => by_id(of_payment(payment)),
+                Search::Nothing => Search::Nothing,
+                Search::CutOff => Search::CutOff,
+            })
         }
         Means::Checkout { session_id } => {
-            let found = match session_id {
-                Some(id) => provider.session(id).await?,
-                None => found(provider.find_session(call).await?)?,
+            let search = match session_id {
+                Some(id) => by_id(provider.session(id).await?),
+                None => provider.find_session(call).await?,
             };
-            match found {
-                Some(session) => of_session(provider, session).await.map(Some),
-                None => Ok(None),
-            }
+            Ok(match search {
+                Search::Found(session) => Search::Found(of_session(provider, session).await?),
+                Search::Nothing => Search::Nothing,
+                Search::CutOff => Search::CutOff,
+            })
         }
-    }
-}
-
-/// A search that was cut off proves nothing, and the same call under the same key is asked only when it is certain
-/// that nothing was found or certain that it is harmless; a cut-off search is neither, so it stays unknown.
-pub(super) fn found<T>(search: Search<T>) -> Result<Option<T>, Fault> {
-    match search {
-        Search::Found(found) => Ok(Some(found)),
-        Search::Nothing => Ok(None),
-        Search::CutOff => Err(Fault::Unknown {
-            detail: "too much to list at the provider since the intent".into(),
-            reachable: true,
-            replayed: false,
-        }),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use event_schema::{Money, Timestamp};
 
-use super::{Outcome, Past, key_lives, never};
-use crate::provider::{Call, Fault, Payment, PaymentProvider, PaymentStatus};
+use super::{Outcome, Past, Searched, key_lives, spent};
+use crate::provider::{Call, Fault, Payment, PaymentProvider, PaymentStatus, Search};
 
 pub(super) async fn run(
     provider: &dyn PaymentProvider,
@@ -13,11 +13,12 @@ pub(super) async fn run(
     now: Timestamp,
 ) -> Result<Outcome, Fault> {
     if past != Past::FirstCall {
-        if let Some(outcome) = look(provider, payment_id).await? {
+        if let Search::Found(outcome) = look(provider, payment_id).await? {
             return Ok(outcome);
         }
         if !key_lives(call, now) {
-            return Ok(never("a day after, it is still set aside and not taken", call.effect_id));
+            let detail = "a day after, it is still set aside and not taken";
+            return Ok(spent(Searched::Nothing, detail, call.effect_id));
         }
     }
     match provider.capture(call, payment_id).await {
@@ -32,20 +33,20 @@ pub(super) async fn run(
                 },
             })
         }
-        Err(Fault::Unknown { detail, replayed: true, .. }) if past != Past::FirstCall => Ok(never(
-            &format!("the provider only repeats a failure, and has taken nothing: {detail}"),
-            call.effect_id,
-        )),
+        Err(Fault::Unknown { detail, replayed: true, .. }) if past != Past::FirstCall => {
+            let detail = format!("the provider only repeats a failure, and has taken nothing: {detail}");
+            Ok(spent(Searched::Nothing, &detail, call.effect_id))
+        }
         Err(fault) => Err(fault),
     }
 }
 
-/// What became of it; `None` while it is still set aside and not taken.
-pub(super) async fn look(provider: &dyn PaymentProvider, payment_id: &str) -> Result<Option<Outcome>, Fault> {
+/// What became of it; nothing while it is still set aside and not taken.
+pub(super) async fn look(provider: &dyn PaymentProvider, payment_id: &str) -> Result<Search<Outcome>, Fault> {
     Ok(match provider.payment(payment_id).await? {
-        None => Some(missing()),
-        Some(payment) if payment.status == PaymentStatus::Authorised => None,
-        Some(payment) => Some(of(payment)),
+        None => Search::Found(missing()),
+        Some(payment) if payment.status == PaymentStatus::Authorised => Search::Nothing,
+        Some(payment) => Search::Found(of(payment)),
     })
 }
 

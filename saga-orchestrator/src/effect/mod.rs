@@ -10,7 +10,7 @@ use std::time::Duration;
 use event_schema::ids::EffectId;
 use event_schema::{Money, Timestamp};
 
-use crate::provider::{Call, Fault, Payment, PaymentProvider, PaymentStatus};
+use crate::provider::{Call, Fault, Payment, PaymentProvider, PaymentStatus, Search};
 
 mod authorise;
 mod capture;
@@ -147,8 +147,19 @@ pub async fn run(provider: &dyn PaymentProvider, call: &Call, task: &Task, past:
     result.unwrap_or_else(|fault| of_fault(fault, past))
 }
 
+/// What a look at the provider has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Looked {
+    /// This became of it.
+    Found(Outcome),
+    /// The provider shows nothing of it.
+    Nothing,
+    /// It could not be asked now.
+    Failed(String),
+}
+
 /// The truth about an effect that somebody may have called, without calling anything into being.
-pub async fn look_up(provider: &dyn PaymentProvider, call: &Call, task: &Task) -> Outcome {
+pub async fn look_up(provider: &dyn PaymentProvider, call: &Call, task: &Task) -> Looked {
     let looked = match task {
         Task::Authorise(means) => authorise::look(provider, call, means).await,
         Task::Capture { payment_id } => capture::look(provider, payment_id).await,
@@ -156,9 +167,10 @@ pub async fn look_up(provider: &dyn PaymentProvider, call: &Call, task: &Task) -
         Task::Refund { payment_id } => refund::look(provider, call, payment_id).await,
     };
     match looked {
-        Ok(Some(outcome)) => outcome,
-        Ok(None) => Outcome::Unknown { detail: "the provider shows nothing of it yet".into(), reachable: true },
-        Err(fault) => of_fault(fault, Past::MaybeCalled { tries: 0 }),
+        Ok(Search::Found(outcome)) => Looked::Found(outcome),
+        Ok(Search::Nothing) => Looked::Nothing,
+        Ok(Search::CutOff) => Looked::Failed("too much to list at the provider since the intent".into()),
+        Err(fault) => Looked::Failed(fault.to_string()),
     }
 }
 
@@ -181,9 +193,33 @@ fn key_lives(call: &Call, now: Timestamp) -> bool {
     now < call.intended_at + KEY_LIFE
 }
 
-/// Our own clock may run behind the one that recorded the intent; the difference never makes a key live for ever.
-fn never(detail: &str, effect: EffectId) -> Outcome {
-    Outcome::NeverHappened { detail: format!("{detail} (effect {effect})") }
+/// The end of the same call under a key that is spent. Only a search that saw everything proves that nothing was done.
+fn spent(searched: Searched, detail: &str, effect: EffectId) -> Outcome {
+    match searched {
+        Searched::Nothing => Outcome::NeverHappened { detail: format!("{detail} (effect {effect})") },
+        Searched::CutOff => Outcome::Unknown { detail: detail.to_owned(), reachable: true },
+    }
+}
+
+/// A search that found nothing: with or without having seen everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Searched {
+    Nothing,
+    CutOff,
+}
+
+/// What was found, or how far the search that found nothing went.
+fn found<T>(search: Search<T>) -> Result<T, Searched> {
+    match search {
+        Search::Found(found) => Ok(found),
+        Search::Nothing => Err(Searched::Nothing),
+        Search::CutOff => Err(Searched::CutOff),
+    }
+}
+
+/// A read by id sees everything there is.
+fn by_id<T>(read: Option<T>) -> Search<T> {
+    read.map_or(Search::Nothing, Search::Found)
 }
 
 /// What the provider's payment says to somebody who wanted the money set aside.

@@ -2,8 +2,8 @@
 
 use event_schema::Timestamp;
 
-use super::{Outcome, Past, authorise::found, key_lives, never};
-use crate::provider::{Call, Fault, PaymentProvider, Refund, RefundStatus};
+use super::{Outcome, Past, found, key_lives, spent};
+use crate::provider::{Call, Fault, PaymentProvider, Refund, RefundStatus, Search};
 
 pub(super) async fn run(
     provider: &dyn PaymentProvider,
@@ -12,35 +12,48 @@ pub(super) async fn run(
     past: Past,
     now: Timestamp,
 ) -> Result<Outcome, Fault> {
+    let mut searched = None;
     if past != Past::FirstCall {
-        if let Some(outcome) = look(provider, call, payment_id).await? {
-            return Ok(outcome);
+        match found(look(provider, call, payment_id).await?) {
+            Ok(outcome) => return Ok(outcome),
+            Err(how) => searched = Some(how),
         }
-        if !key_lives(call, now) {
-            return Ok(never("the provider lists no such refund a day after", call.effect_id));
-        }
+    }
+    if let Some(searched) = searched.filter(|_| !key_lives(call, now)) {
+        return Ok(spent(searched, "the provider shows no such refund a day after", call.effect_id));
     }
     match provider.refund(call, payment_id).await {
         Ok(refund) => Ok(of(refund)),
+        // "Already given back" may be ours, given back by a call whose answer was lost.
         Err(Fault::Refused { code, message } | Fault::WrongState { code, message }) => {
-            // "Already given back" may be ours, given back by a call whose answer was lost.
-            Ok(look(provider, call, payment_id).await?.unwrap_or(Outcome::Refused { code, message }))
+            Ok(match look(provider, call, payment_id).await? {
+                Search::Found(outcome) => outcome,
+                Search::Nothing => Outcome::Refused { code, message },
+                Search::CutOff => Outcome::Unknown { detail: format!("{code}: {message}"), reachable: true },
+            })
         }
-        Err(Fault::Unknown { detail, replayed: true, .. }) if past != Past::FirstCall => Ok(never(
-            &format!("the provider only repeats a failure, and lists no refund: {detail}"),
-            call.effect_id,
-        )),
+        Err(Fault::Unknown { detail, reachable, replayed: true }) => Ok(match searched {
+            Some(searched) => {
+                let detail = format!("the provider only repeats a failure, and shows no refund: {detail}");
+                spent(searched, &detail, call.effect_id)
+            }
+            None => Outcome::Unknown { detail, reachable },
+        }),
         Err(fault) => Err(fault),
     }
 }
 
-/// What became of it; `None` when the provider has no such refund.
+/// What became of it, as far as the provider shows such a refund.
 pub(super) async fn look(
     provider: &dyn PaymentProvider,
     call: &Call,
     payment_id: &str,
-) -> Result<Option<Outcome>, Fault> {
-    Ok(found(provider.find_refund(call, payment_id).await?)?.map(of))
+) -> Result<Search<Outcome>, Fault> {
+    Ok(match provider.find_refund(call, payment_id).await? {
+        Search::Found(refund) => Search::Found(of(refund)),
+        Search::Nothing => Search::Nothing,
+        Search::CutOff => Search::CutOff,
+    })
 }
 
 fn of(refund: Refund) -> Outcome {

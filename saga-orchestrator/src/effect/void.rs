@@ -4,9 +4,8 @@
 
 use event_schema::{Money, Timestamp};
 
-use super::authorise::found;
-use super::{Means, Outcome, Past, key_lives};
-use crate::provider::{Call, Fault, Payment, PaymentProvider, PaymentStatus, Session, SessionStatus};
+use super::{Means, Outcome, Past, Searched, by_id, found, key_lives};
+use crate::provider::{Call, Fault, Payment, PaymentProvider, PaymentStatus, Search, Session, SessionStatus};
 
 pub(super) async fn run(
     provider: &dyn PaymentProvider,
@@ -23,7 +22,7 @@ pub(super) async fn run(
                 None => card_payment(provider, authorisation, token, now).await?,
             };
             match payment {
-                Some(payment) => cancel(provider, call, payment, past).await,
+                Some(payment) => cancel(provider, payment, &key(call, "", past)).await,
                 None => Ok(Outcome::NothingToVoid),
             }
         }
@@ -40,27 +39,32 @@ pub(super) async fn run(
     }
 }
 
-/// Whether it is let go, or taken, already; `None` while it has to be asked for.
+/// Whether it is let go, or taken, already; nothing while it has to be asked for.
 pub(super) async fn look(
     provider: &dyn PaymentProvider,
     authorisation: &Call,
     means: &Means,
-) -> Result<Option<Outcome>, Fault> {
-    let payment = match means {
-        Means::Card { payment_id: Some(id), .. } => provider.payment(id).await?,
-        Means::Card { payment_id: None, .. } => found(provider.find_payment(authorisation).await?)?,
+) -> Result<Search<Outcome>, Fault> {
+    let search = match means {
+        Means::Card { payment_id: Some(id), .. } => by_id(provider.payment(id).await?),
+        Means::Card { payment_id: None, .. } => provider.find_payment(authorisation).await?,
         Means::Checkout { session_id } => {
             let session = match session_id {
-                Some(id) => provider.session(id).await?,
-                None => found(provider.find_session(authorisation).await?)?,
+                Some(id) => by_id(provider.session(id).await?),
+                None => provider.find_session(authorisation).await?,
             };
-            match session.and_then(|session| session.payment_id) {
-                Some(id) => provider.payment(&id).await?,
-                None => None,
+            match session {
+                Search::Found(Session { payment_id: Some(id), .. }) => by_id(provider.payment(&id).await?),
+                Search::Found(_) | Search::Nothing => Search::Nothing,
+                Search::CutOff => Search::CutOff,
             }
         }
     };
-    Ok(payment.as_ref().and_then(settled))
+    Ok(match search {
+        Search::Found(payment) => by_id(settled(&payment)),
+        Search::Nothing => Search::Nothing,
+        Search::CutOff => Search::CutOff,
+    })
 }
 
 /// The payment that the authorisation has made or, by being sent again under its key, makes now; `None` when it
@@ -71,13 +75,13 @@ async fn card_payment(
     token: &str,
     now: Timestamp,
 ) -> Result<Option<Payment>, Fault> {
-    if let Some(payment) = found(provider.find_payment(authorisation).await?)? {
-        return Ok(Some(payment));
+    match found(provider.find_payment(authorisation).await?) {
+        Ok(payment) => Ok(Some(payment)),
+        Err(_) if key_lives(authorisation, now) => {
+            nothing_if_refused(provider.create_payment(authorisation, token).await)
+        }
+        Err(searched) => nothing_if_seen(searched),
     }
-    if !key_lives(authorisation, now) {
-        return Ok(None);
-    }
-    nothing_if_refused(provider.create_payment(authorisation, token).await)
 }
 
 async fn opened_session(
@@ -85,13 +89,25 @@ async fn opened_session(
     authorisation: &Call,
     now: Timestamp,
 ) -> Result<Option<Session>, Fault> {
-    if let Some(session) = found(provider.find_session(authorisation).await?)? {
-        return Ok(Some(session));
+    match found(provider.find_session(authorisation).await?) {
+        Ok(session) => Ok(Some(session)),
+        Err(_) if key_lives(authorisation, now) => {
+            nothing_if_refused(provider.create_session(authorisation).await)
+        }
+        Err(searched) => nothing_if_seen(searched),
     }
-    if !key_lives(authorisation, now) {
-        return Ok(None);
+}
+
+/// Without the key only a search that saw everything proves that there is nothing.
+fn nothing_if_seen<T>(searched: Searched) -> Result<Option<T>, Fault> {
+    match searched {
+        Searched::Nothing => Ok(None),
+        Searched::CutOff => Err(Fault::Unknown {
+            detail: "too much to list at the provider since the intent".into(),
+            reachable: true,
+            replayed: false,
+        }),
     }
-    nothing_if_refused(provider.create_session(authorisation).await)
 }
 
 /// A create that is refused, or whose remembered failure is only repeated, has set nothing aside.
@@ -103,16 +119,20 @@ fn nothing_if_refused<T>(created: Result<T, Fault>) -> Result<Option<T>, Fault> 
     }
 }
 
-async fn cancel(
-    provider: &dyn PaymentProvider,
-    call: &Call,
-    payment: Payment,
-    past: Past,
-) -> Result<Outcome, Fault> {
+/// The effect id, and for every later try one of its own: cancelling twice is harmless, but a refusal that the
+/// provider remembers from before would be repeated for ever under one key.
+fn key(call: &Call, verb: &str, past: Past) -> String {
+    match past.tries() {
+        0 => format!("{}{verb}", call.effect_id),
+        tries => format!("{}{verb}-{tries}", call.effect_id),
+    }
+}
+
+async fn cancel(provider: &dyn PaymentProvider, payment: Payment, key: &str) -> Result<Outcome, Fault> {
     if let Some(outcome) = settled(&payment) {
         return Ok(outcome);
     }
-    match provider.cancel(call, &payment.id, past.tries()).await {
+    match provider.cancel(&payment.id, key).await {
         Ok(payment) => Ok(settled(&payment).unwrap_or_else(still_open)),
         Err(Fault::Refused { code, message } | Fault::WrongState { code, message }) => {
             let refused = Outcome::Refused { code, message };
@@ -133,7 +153,7 @@ async fn close(
     past: Past,
 ) -> Result<Outcome, Fault> {
     let session = if session.status == SessionStatus::Open {
-        match provider.expire(call, &session.id, past.tries()).await {
+        match provider.expire(&session.id, &key(call, "", past)).await {
             Ok(session) => session,
             // Paid, or expired, in this moment.
             Err(Fault::Refused { code, message } | Fault::WrongState { code, message }) => {
@@ -157,7 +177,7 @@ async fn close(
         });
     };
     match provider.payment(&payment_id).await? {
-        Some(payment) => cancel(provider, call, payment, past).await,
+        Some(payment) => cancel(provider, payment, &key(call, "-cancel", past)).await,
         None => Ok(Outcome::Voided),
     }
 }

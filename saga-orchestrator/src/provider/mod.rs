@@ -127,7 +127,7 @@ pub enum Search<T> {
     Found(T),
     /// Everything since the intent was listed, and it is not there.
     Nothing,
-    /// There was more to list than we are willing to page through: it may exist.
+    /// It could not be listed to the end, or not at all: it may exist.
     CutOff,
 }
 
@@ -184,10 +184,10 @@ pub trait PaymentProvider: Send + Sync + 'static {
     async fn create_session(&self, call: &Call) -> Result<Session, Fault>;
     /// Takes what is set aside.
     async fn capture(&self, call: &Call, payment_id: &str) -> Result<Payment, Fault>;
-    /// Lets go what is set aside or may still be; `again` counts earlier tries that ended without an end.
-    async fn cancel(&self, call: &Call, payment_id: &str, again: u32) -> Result<Payment, Fault>;
-    /// Closes a hosted checkout, so that nobody can pay there any more.
-    async fn expire(&self, call: &Call, session_id: &str, again: u32) -> Result<Session, Fault>;
+    /// Lets go what is set aside or may still be. Harmless when repeated, so every try may have a key of its own.
+    async fn cancel(&self, payment_id: &str, key: &str) -> Result<Payment, Fault>;
+    /// Closes a hosted checkout, so that nobody can pay there any more. Harmless when repeated, as above.
+    async fn expire(&self, session_id: &str, key: &str) -> Result<Session, Fault>;
     /// Gives taken money back.
     async fn refund(&self, call: &Call, payment_id: &str) -> Result<Refund, Fault>;
 

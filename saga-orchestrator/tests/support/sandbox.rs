@@ -88,16 +88,26 @@ impl Provider {
 
     /// The next calls of an operation about an order fail.
     pub async fn fail(&self, order: impl ToString, operation: &str, kind: &str, times: u32) {
-        let fault = json!({ "operation": operation, "kind": kind, "times": times, "order_id": order.to_string() });
+        self.fail_for(order, operation, kind, times, 0).await;
+    }
+
+    /// The next calls of an operation about an order fail, or are answered so much later.
+    pub async fn fail_for(&self, order: impl ToString, operation: &str, kind: &str, times: u32, delay_ms: u32) {
+        let fault = json!({
+            "operation": operation, "kind": kind, "times": times, "delay_ms": delay_ms, "order_id": order.to_string(),
+        });
         let answer = self.http.post(format!("{}/sandbox/faults", self.base_url)).json(&fault).send().await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
-    /// The next calls of an operation fail, whosever they are.
-    pub async fn fail_any(&self, operation: &str, kind: &str, times: u32) {
-        let fault = json!({ "operation": operation, "kind": kind, "times": times });
-        let answer = self.http.post(format!("{}/sandbox/faults", self.base_url)).json(&fault).send().await.unwrap();
-        assert!(answer.status().is_success(), "{answer:?}");
+    /// Confirms an order's declined payment with another card, past the shop.
+    pub async fn approve_declined(&self, order: impl ToString, token: &str) {
+        let ledger = self.ledger(order).await;
+        let intent = ledger["intents"][0]["id"].as_str().unwrap().to_owned();
+        let url = format!("{}/v1/payment_intents/{intent}/confirm", self.base_url);
+        let form = [("payment_method", token), ("return_url", "http://shop.test")];
+        let answer = self.http.post(url).bearer_auth(API_KEY).form(&form).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
     /// A customer pays on the hosted page.

@@ -24,7 +24,7 @@ async fn the_log_and_the_read_models_can_be_looked_at_and_built_anew_while_the_s
         .operator(&["events", "show", "order", &order, "--at", "1", "--json"])
         .await;
     let first: Value = serde_json::from_str(&first).unwrap();
-    assert!(first["state"].get("Placed").is_some(), "{first}");
+    assert!(first["state"].get("PendingPayment").is_some(), "{first}");
     assert_eq!(first["events"].as_array().map(Vec::len), Some(1));
     let then = now["events"][0]["recorded_at"].as_str().unwrap();
     let by_time = shop

@@ -89,7 +89,12 @@ impl Stripe {
             let mut query = query.to_vec();
             query.push(("limit", PAGE_SIZE.to_string()));
             query.extend(after.take().map(|id| ("starting_after", id)));
-            let page: Page<W> = self.transport.get(path, &query).await?.read()?;
+            let page: Page<W> = match self.transport.get(path, &query).await {
+                Ok(reply) => reply.read()?,
+                // A server that does not let us list says nothing about what it has.
+                Err(Fault::Refused { .. } | Fault::WrongState { .. }) => return Ok(Search::CutOff),
+                Err(fault) => return Err(fault),
+            };
             let last = page.data.last().map(|item| item.id().to_owned());
             if let Some(found) = page.data.into_iter().find(|item| fits(item)) {
                 return Ok(Search::Found(convert(found)?));
@@ -131,12 +136,6 @@ fn metadata(prefix: &str, call: &Call) -> [(String, String); 2] {
         (format!("{prefix}[order_id]"), call.order_id.to_string()),
         (format!("{prefix}[effect_id]"), call.effect_id.to_string()),
     ]
-}
-
-/// The key of a call that may be sent more than once for one effect: cancelling twice is harmless, but a remembered
-/// refusal from before would be repeated for ever under one key.
-fn key_again(call: &Call, verb: &str, again: u32) -> String {
-    if again == 0 { format!("{}-{verb}", call.effect_id) } else { format!("{}-{verb}-{again}", call.effect_id) }
 }
 
 #[async_trait]
@@ -193,17 +192,15 @@ impl PaymentProvider for Stripe {
         one::<WirePayment, _>(&self.transport.post(&path, &form, &key).await?)
     }
 
-    async fn cancel(&self, call: &Call, payment_id: &str, again: u32) -> Result<Payment, Fault> {
+    async fn cancel(&self, payment_id: &str, key: &str) -> Result<Payment, Fault> {
         let path = format!("/v1/payment_intents/{}/cancel", segment(payment_id)?);
         let form = [("cancellation_reason".to_owned(), "abandoned".to_owned())];
-        let key = key_again(call, "cancel", again);
-        one::<WirePayment, _>(&self.transport.post(&path, &form, &key).await?)
+        one::<WirePayment, _>(&self.transport.post(&path, &form, key).await?)
     }
 
-    async fn expire(&self, call: &Call, session_id: &str, again: u32) -> Result<Session, Fault> {
+    async fn expire(&self, session_id: &str, key: &str) -> Result<Session, Fault> {
         let path = format!("/v1/checkout/sessions/{}/expire", segment(session_id)?);
-        let key = key_again(call, "expire", again);
-        one::<WireSession, _>(&self.transport.post(&path, &[], &key).await?)
+        one::<WireSession, _>(&self.transport.post(&path, &[], key).await?)
     }
 
     async fn refund(&self, call: &Call, payment_id: &str) -> Result<Refund, Fault> {
@@ -217,7 +214,8 @@ impl PaymentProvider for Stripe {
     }
 
     async fn payment(&self, payment_id: &str) -> Result<Option<Payment>, Fault> {
-        let path = format!("/v1/payment_intents/{}", segment(payment_id)?);
+        let Ok(id) = segment(payment_id) else { return Ok(None) };
+        let path = format!("/v1/payment_intents/{id}");
         match self.transport.get(&path, &[]).await {
             Ok(reply) => one::<WirePayment, _>(&reply).map(Some),
             Err(fault) => absent(fault),
@@ -225,7 +223,8 @@ impl PaymentProvider for Stripe {
     }
 
     async fn session(&self, session_id: &str) -> Result<Option<Session>, Fault> {
-        let path = format!("/v1/checkout/sessions/{}", segment(session_id)?);
+        let Ok(id) = segment(session_id) else { return Ok(None) };
+        let path = format!("/v1/checkout/sessions/{id}");
         match self.transport.get(&path, &[]).await {
             Ok(reply) => one::<WireSession, _>(&reply).map(Some),
             Err(fault) => absent(fault),
@@ -239,9 +238,9 @@ impl PaymentProvider for Stripe {
             Search::CutOff => {
                 // The search lags behind the list, so what it finds is true and what it misses proves nothing.
                 let query = [("query", format!("metadata['effect_id']:'{}'", call.effect_id))];
-                let page: Page<WirePayment> =
-                    self.transport.get("/v1/payment_intents/search", &query).await?.read()?;
-                match page.data.into_iter().find(ours) {
+                let searched = self.transport.get("/v1/payment_intents/search", &query).await;
+                let page = searched.and_then(|reply| reply.read::<Page<WirePayment>>());
+                match page.ok().and_then(|page| page.data.into_iter().find(ours)) {
                     Some(found) => convert(found).map(Search::Found),
                     None => Ok(Search::CutOff),
                 }
@@ -261,10 +260,15 @@ impl PaymentProvider for Stripe {
     }
 }
 
-/// A read of something that is not there is an answer, not a fault.
+/// A read of something that is not there is an answer; one that is refused says nothing about what is there.
 fn absent<T>(fault: Fault) -> Result<Option<T>, Fault> {
     match fault {
         Fault::WrongState { code, .. } if code == transport::RESOURCE_MISSING => Ok(None),
+        Fault::Refused { code, message } | Fault::WrongState { code, message } => Err(Fault::Unknown {
+            detail: format!("the provider refuses to be asked: {code}: {message}"),
+            reachable: true,
+            replayed: false,
+        }),
         other => Err(other),
     }
 }

@@ -2,7 +2,8 @@
 //! connection means. The key and the card token are never logged and never part of a fault's text.
 
 use std::error::Error as _;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -20,6 +21,8 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A server that wants more than this is asked again by our own back-off.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
+/// Longest pause that one answer can impose on everybody.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 const TEXT_CHARS_MAX: usize = 300;
 /// Pins the shapes that we read; without it every account has its own default.
 const API_VERSION: &str = "2024-06-20";
@@ -32,6 +35,8 @@ pub(super) struct Transport {
     client: reqwest::Client,
     base: Url,
     answer_deadline: Duration,
+    /// Set by an answer that asks for a pause; until then nothing is sent, whosever order it is.
+    pause_until: Mutex<Option<Instant>>,
 }
 
 /// A 2xx answer.
@@ -80,7 +85,7 @@ impl Transport {
             .user_agent(concat!("waybill/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(BuildError::Client)?;
-        Ok(Self { client, base, answer_deadline })
+        Ok(Self { client, base, answer_deadline, pause_until: Mutex::default() })
     }
 
     pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, Fault> {
@@ -107,11 +112,26 @@ impl Transport {
     }
 
     async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply, Fault> {
-        // The client's own time limit starts anew with some phases; ours is one for the whole exchange.
-        match tokio::time::timeout(self.answer_deadline, converse(request)).await {
-            Ok(result) => result,
-            Err(_) => Err(no_answer(self.answer_deadline)),
+        if let Some(left) = self.pause_left() {
+            let detail = format!("the provider asked for a pause, {left:?} of it are left");
+            return Err(Fault::Later { detail, after: Some(left), reachable: true });
         }
+        // The client's own time limit starts anew with some phases; ours is one for the whole exchange.
+        let ended = match tokio::time::timeout(self.answer_deadline, converse(request)).await {
+            Ok(ended) => ended,
+            Err(_) => Err(no_answer(self.answer_deadline)),
+        };
+        if let Err(Fault::Later { after: Some(after), reachable: true, .. }) = &ended {
+            let until = Instant::now() + (*after).min(PAUSE_MAX);
+            let mut pause = self.pause_until.lock().unwrap_or_else(PoisonError::into_inner);
+            *pause = (*pause).max(Some(until));
+        }
+        ended
+    }
+
+    fn pause_left(&self) -> Option<Duration> {
+        let until = *self.pause_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
     }
 }
 
