@@ -80,10 +80,27 @@ impl From<sqlx::Error> for ResumeError {
 
 impl Applier {
     /// Applies a batch that begins after `from` and ends at its last event, which is never empty.
-    pub async fn apply(&self, pool: &PgPool, from: Position, events: &[Recorded], rate: f64) -> Result<Applied, ApplyError> {
-        let Some(last) = events.last() else { return Ok(Applied::Committed { events: 0, parked: 0 }) };
+    pub async fn apply(
+        &self,
+        pool: &PgPool,
+        from: Position,
+        events: &[Recorded],
+        rate: f64,
+    ) -> Result<Applied, ApplyError> {
+        let Some(last) = events.last() else {
+            return Ok(Applied::Committed {
+                events: 0,
+                parked: 0,
+            });
+        };
         let name = self.projection.name();
-        let step = Step { from, to: last.position, event_id: last.event_id, log: &self.log, rate };
+        let step = Step {
+            from,
+            to: last.position,
+            event_id: last.event_id,
+            log: &self.log,
+            rate,
+        };
         let mut transaction = postgres::begin(pool).await?;
         // First of all: it locks the row, so that a second writer waits here and then finds itself overtaken.
         if !checkpoint::advance(&mut transaction, &self.schema, name, &self.holder, step).await? {
@@ -96,11 +113,17 @@ impl Applier {
             .collect();
         if keyed.is_empty() {
             transaction.commit().await?;
-            return Ok(Applied::Committed { events: 0, parked: 0 });
+            return Ok(Applied::Committed {
+                events: 0,
+                parked: 0,
+            });
         }
         let parked = parking::list(&mut transaction, &self.schema, name).await?;
         let held: BTreeSet<Uuid> = parked.iter().map(|parked| parked.key).collect();
-        let due: Vec<(Uuid, &Recorded)> = keyed.into_iter().filter(|(key, _)| !held.contains(key)).collect();
+        let due: Vec<(Uuid, &Recorded)> = keyed
+            .into_iter()
+            .filter(|(key, _)| !held.contains(key))
+            .collect();
         let newly_parked = self.apply_due(&mut transaction, &due).await?;
         let too_many = held.len() + newly_parked > PARKED_KEYS_MAX;
         if too_many {
@@ -112,11 +135,18 @@ impl Applier {
         if too_many {
             return Ok(Applied::Stopped);
         }
-        Ok(Applied::Committed { events: due.len(), parked: newly_parked })
+        Ok(Applied::Committed {
+            events: due.len(),
+            parked: newly_parked,
+        })
     }
 
     /// All at once; only when the batch holds something that cannot be applied, one by one to find out what.
-    async fn apply_due(&self, connection: &mut PgConnection, due: &[(Uuid, &Recorded)]) -> Result<usize, ApplyError> {
+    async fn apply_due(
+        &self,
+        connection: &mut PgConnection,
+        due: &[(Uuid, &Recorded)],
+    ) -> Result<usize, ApplyError> {
         let events: Vec<&Recorded> = due.iter().map(|(_, event)| *event).collect();
         if events.is_empty() {
             return Ok(0);
@@ -144,7 +174,11 @@ impl Applier {
     }
 
     /// Within a savepoint, so that what fails leaves the transaction as it was.
-    async fn apply_within(&self, connection: &mut PgConnection, events: &[&Recorded]) -> Result<(), ApplyError> {
+    async fn apply_within(
+        &self,
+        connection: &mut PgConnection,
+        events: &[&Recorded],
+    ) -> Result<(), ApplyError> {
         let mut savepoint = connection.begin().await?;
         let applied = {
             let mut batch = Batch::new(&mut savepoint, &self.schema, &self.personal);
@@ -177,21 +211,28 @@ impl Applier {
     }
 
     /// Tries a parked key again: its events are read from the log by subject, as far as the checkpoint has come.
-    pub async fn resume(&self, pool: &PgPool, store: &dyn EventStore, key: Uuid) -> Result<Resumed, ResumeError> {
+    pub async fn resume(
+        &self,
+        pool: &PgPool,
+        store: &dyn EventStore,
+        key: Uuid,
+    ) -> Result<Resumed, ResumeError> {
         let name = self.projection.name();
         let mut transaction = postgres::begin(pool).await?;
         let Some(checkpoint) = checkpoint::lock(&mut transaction, &self.schema, name).await? else {
             return Ok(Resumed::NotParked);
         };
-        let parked = parking::list(&mut transaction, &self.schema, name).await?;
-        let Some(parked) = parked.into_iter().find(|parked| parked.key == key) else {
+        let Some(first) = parking::since(&mut transaction, &self.schema, name, key).await? else {
             return Ok(Resumed::NotParked);
         };
-        let events = self.held(store, key, parked.first_position.0, checkpoint.position).await?;
+        let events = self.held(store, key, first, checkpoint.position).await?;
         let due: Vec<&Recorded> = events.iter().collect();
         let resumed = match self.apply_within(&mut transaction, &due).await {
             Ok(()) => Resumed::Released,
-            Err(error) if error.is_poison() => self.resume_one_by_one(&mut transaction, key, &events).await?,
+            Err(error) if error.is_poison() => {
+                self.resume_one_by_one(&mut transaction, key, &events)
+                    .await?
+            }
             Err(error) => return Err(error.into()),
         };
         if resumed == Resumed::Released {
@@ -212,7 +253,10 @@ impl Applier {
                 Ok(()) => {}
                 Err(error) if error.is_poison() => {
                     self.park(connection, key, event, &error).await?;
-                    return Ok(Resumed::StillParked { position: event.position, cause: cause(&error) });
+                    return Ok(Resumed::StillParked {
+                        position: event.position,
+                        cause: cause(&error),
+                    });
                 }
                 Err(error) => return Err(error),
             }
@@ -230,7 +274,14 @@ impl Applier {
     ) -> Result<Vec<Recorded>, LoadError> {
         let mut events = Vec::new();
         for subject in self.projection.subjects(key) {
-            let history = store.load(&subject, event_schema::Version::NONE, None, Freshness::Leader).await?;
+            let history = store
+                .load(
+                    &subject,
+                    event_schema::Version::NONE,
+                    None,
+                    Freshness::Leader,
+                )
+                .await?;
             events.extend(history.events);
         }
         events.retain(|event| event.position >= first && event.position <= until);

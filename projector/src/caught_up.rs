@@ -12,14 +12,17 @@ pub struct Moves {
 
 impl Default for Moves {
     fn default() -> Self {
-        Self { count: watch::Sender::new(0) }
+        Self {
+            count: watch::Sender::new(0),
+        }
     }
 }
 
 impl Moves {
     /// A projection has committed.
     pub(crate) fn announce(&self) {
-        self.count.send_modify(|count| *count = count.wrapping_add(1));
+        self.count
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Begins to listen; moves from now on are not missed.

@@ -67,7 +67,10 @@ pub(crate) async fn ensure(
 }
 
 /// All checkpoints.
-pub(crate) async fn all(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<Checkpoint>, sqlx::Error> {
+pub(crate) async fn all(
+    connection: &mut PgConnection,
+    schema: &Schema,
+) -> Result<Vec<Checkpoint>, sqlx::Error> {
     sqlx::query_as(schema.sql(
         "select projection, log, position, event_id, paused, stopped, generation from read.checkpoint
          order by projection",

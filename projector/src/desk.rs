@@ -78,9 +78,10 @@ impl From<ReplayError> for Refusal {
             | ReplayError::ParksTooMuch { .. }
             | ReplayError::NeverCaughtUp { .. }
             | ReplayError::TakenOver => Self::Conflict(text),
-            ReplayError::Log(_) | ReplayError::Follow(_) | ReplayError::Silent | ReplayError::Apply(_) => {
-                Self::Unavailable(text)
-            }
+            ReplayError::Log(_)
+            | ReplayError::Follow(_)
+            | ReplayError::Silent
+            | ReplayError::Apply(_) => Self::Unavailable(text),
         }
     }
 }
@@ -152,7 +153,10 @@ async fn serve(requests: Requests, workshop: &Workshop, shutdown: &Shutdown) {
         let response = match answered {
             Ok(answer) if wants_json(&request) => Ok(Bytes::from(answer.json.to_string())),
             Ok(answer) => Ok(Bytes::from(answer.text)),
-            Err(refusal) => Err(ServiceError { status: one_line(&refusal.to_string()), code: refusal.code() }),
+            Err(refusal) => Err(ServiceError {
+                status: one_line(&refusal.to_string()),
+                code: refusal.code(),
+            }),
         };
         if let Err(error) = request.respond(response).await {
             tracing::debug!(%error, "an answer of the service projections could not be sent");
@@ -186,11 +190,16 @@ async fn answer(verb: Verb, request: &Request, workshop: &Workshop) -> Result<An
 }
 
 async fn ls(workshop: &Workshop) -> Result<Answer, Refusal> {
-    let projections = status::list(&workshop.pool, &*workshop.store).await.map_err(|error| match error {
-        status::StatusError::Database(error) => error.into(),
-        status::StatusError::Log(error) => Refusal::Unavailable(error.to_string()),
-    })?;
-    Ok(Answer { text: status::as_text(&projections), json: json!({ "data": projections }) })
+    let projections = status::list(&workshop.pool, &*workshop.store)
+        .await
+        .map_err(|error| match error {
+            status::StatusError::Database(error) => error.into(),
+            status::StatusError::Log(error) => Refusal::Unavailable(error.to_string()),
+        })?;
+    Ok(Answer {
+        text: status::as_text(&projections),
+        json: json!({ "data": projections }),
+    })
 }
 
 async fn rebuild(workshop: &Workshop, body: &Body) -> Result<Answer, Refusal> {
@@ -198,8 +207,14 @@ async fn rebuild(workshop: &Workshop, body: &Body) -> Result<Answer, Refusal> {
     let name = &body.name;
     if body.wait {
         let rebuilt = rebuild.finish(|_| {}).await?;
-        let text = format!("{name} is rebuilt and live at position {}\n", rebuilt.position);
-        return Ok(Answer { text, json: told(name, "rebuilt", Some(rebuilt.position.0)) });
+        let text = format!(
+            "{name} is rebuilt and live at position {}\n",
+            rebuilt.position
+        );
+        return Ok(Answer {
+            text,
+            json: told(name, "rebuilt", Some(rebuilt.position.0)),
+        });
     }
     let background = name.clone();
     tokio::spawn(async move {
@@ -208,15 +223,23 @@ async fn rebuild(workshop: &Workshop, body: &Body) -> Result<Answer, Refusal> {
         }
     });
     let text = format!("rebuilding {name}; `projections.ls` shows how far it is\n");
-    Ok(Answer { text, json: told(name, "rebuilding", None) })
+    Ok(Answer {
+        text,
+        json: told(name, "rebuilding", None),
+    })
 }
 
 async fn verify(workshop: &Workshop, name: &str) -> Result<Answer, Refusal> {
     let verified = workshop.verify(name, |_| {}).await?;
     let position = verified.position;
     let text = match &verified.difference {
-        None => format!("{name} is what the log says: {} rows at position {position}\n", verified.rows),
-        Some(difference) => format!("{name} differs from the log at position {position}: {difference}\n"),
+        None => format!(
+            "{name} is what the log says: {} rows at position {position}\n",
+            verified.rows
+        ),
+        Some(difference) => {
+            format!("{name} differs from the log at position {position}: {difference}\n")
+        }
     };
     #[derive(Serialize)]
     struct Difference<'a> {
@@ -242,7 +265,10 @@ async fn verify(workshop: &Workshop, name: &str) -> Result<Answer, Refusal> {
 
 fn changed(done: bool, name: &str, what: &str) -> Result<Answer, Refusal> {
     if done {
-        Ok(Answer { text: format!("{name} is {what}\n"), json: told(name, what, None) })
+        Ok(Answer {
+            text: format!("{name} is {what}\n"),
+            json: told(name, what, None),
+        })
     } else {
         Err(Refusal::NotFound(name.to_owned()))
     }
@@ -255,22 +281,37 @@ fn told(name: &str, what: &str, position: Option<u64>) -> Value {
 fn body(request: &Request) -> Result<Body, Refusal> {
     let payload = &request.message.payload;
     if payload.len() > BODY_BYTES_MAX {
-        return Err(Refusal::BadRequest(format!("the request is longer than {BODY_BYTES_MAX} bytes")));
+        return Err(Refusal::BadRequest(format!(
+            "the request is longer than {BODY_BYTES_MAX} bytes"
+        )));
     }
-    let text = std::str::from_utf8(payload).map_err(|_| Refusal::BadRequest("the request is not text".into()))?.trim();
+    let text = std::str::from_utf8(payload)
+        .map_err(|_| Refusal::BadRequest("the request is not text".into()))?
+        .trim();
     match text.chars().next() {
-        None => Err(Refusal::BadRequest("the request names no projection".into())),
-        Some('{') => serde_json::from_str(text).map_err(|error| Refusal::BadRequest(error.to_string())),
-        Some(_) => Ok(Body { name: text.to_owned(), wait: false }),
+        None => Err(Refusal::BadRequest(
+            "the request names no projection".into(),
+        )),
+        Some('{') => {
+            serde_json::from_str(text).map_err(|error| Refusal::BadRequest(error.to_string()))
+        }
+        Some(_) => Ok(Body {
+            name: text.to_owned(),
+            wait: false,
+        }),
     }
 }
 
 fn wants_json(request: &Request) -> bool {
     let headers = request.message.headers.as_ref();
-    headers.and_then(|headers| headers.get("Accept")).is_some_and(|accept| accept.as_str().contains("application/json"))
+    headers
+        .and_then(|headers| headers.get("Accept"))
+        .is_some_and(|accept| accept.as_str().contains("application/json"))
 }
 
 /// A header holds one line.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

@@ -5,7 +5,12 @@
 //! [`projection`] for what a read model implements, and `read_models/` for each of them.
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests fail by panicking"
+    )
 )]
 
 mod apply;

@@ -28,7 +28,9 @@ async fn main() -> anyhow::Result<()> {
     telemetry::init(&settings)?;
     settings.log_effective();
     let shutdown = Shutdown::new();
-    shutdown.listen_for_signals().context("signals cannot be listened for")?;
+    shutdown
+        .listen_for_signals()
+        .context("signals cannot be listened for")?;
 
     let service = Service::new(Deps::connect(Arc::clone(&settings), ROLE).await?).await?;
     let key = SigningKey::load_or_create(&settings.signing_key_file).context("the signing key")?;

@@ -33,7 +33,9 @@ pub enum SchemaError {
     #[error("the schema read cannot be migrated")]
     Database(#[from] sqlx::Error),
     /// A migration failed, or differs from the one that has run.
-    #[error("the schema read cannot be migrated; it holds nothing that is not in the log, so `drop schema read cascade` and a new start make it again")]
+    #[error(
+        "the schema read cannot be migrated; it holds nothing that is not in the log, so `drop schema read cascade` and a new start make it again"
+    )]
     Migration(#[from] MigrateError),
 }
 
@@ -52,18 +54,35 @@ impl SchemaError {
 pub async fn migrate(pool: &PgPool) -> Result<(), SchemaError> {
     let mut transaction = postgres::begin(pool).await?;
     // A lock of the transaction, not of the session: it cannot outlive a future that was dropped.
-    sqlx::query("select pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).execute(&mut *transaction).await?;
-    migrator().run_direct(None, &mut *transaction, false).await?;
+    sqlx::query("select pg_advisory_xact_lock($1)")
+        .bind(MIGRATION_LOCK)
+        .execute(&mut *transaction)
+        .await?;
+    migrator()
+        .run_direct(None, &mut *transaction, false)
+        .await?;
     transaction.commit().await?;
     Ok(())
 }
 
 fn migrator() -> Migrator {
-    let worker = Embedded { version: 1, name: "worker", sql: include_str!("0001_worker.sql") };
-    let migrations = std::iter::once(worker).chain(read_models::migrations()).map(|embedded| {
-        let sql = embedded.sql.into_sql_str();
-        Migration::new(embedded.version, embedded.name.into(), MigrationType::Simple, sql, false)
-    });
+    let worker = Embedded {
+        version: 1,
+        name: "worker",
+        sql: include_str!("0001_worker.sql"),
+    };
+    let migrations = std::iter::once(worker)
+        .chain(read_models::migrations())
+        .map(|embedded| {
+            let sql = embedded.sql.into_sql_str();
+            Migration::new(
+                embedded.version,
+                embedded.name.into(),
+                MigrationType::Simple,
+                sql,
+                false,
+            )
+        });
     let mut migrator = Migrator::with_migrations(migrations.collect());
     migrator.set_locking(false);
     migrator.create_schema("read");

@@ -69,6 +69,37 @@ pub(crate) async fn list(
     .await
 }
 
+/// How many keys are parked of a projection.
+pub(crate) async fn count(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    projection: &str,
+) -> Result<usize, sqlx::Error> {
+    let count: i64 =
+        sqlx::query_scalar(schema.sql("select count(*) from read.parked where projection = $1"))
+            .bind(projection)
+            .fetch_one(connection)
+            .await?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// From which event on a key is parked, if it is.
+pub(crate) async fn since(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    projection: &str,
+    key: Uuid,
+) -> Result<Option<Position>, sqlx::Error> {
+    let first: Option<i64> = sqlx::query_scalar(
+        schema.sql("select first_position from read.parked where projection = $1 and key = $2"),
+    )
+    .bind(projection)
+    .bind(key)
+    .fetch_optional(connection)
+    .await?;
+    Ok(first.map(position))
+}
+
 /// Parks a key, or says anew why it stays parked.
 pub(crate) async fn park(
     connection: &mut PgConnection,
@@ -78,7 +109,11 @@ pub(crate) async fn park(
     first: Position,
     cause: &str,
 ) -> Result<(), sqlx::Error> {
-    let cause: String = cause.chars().filter(|c| *c != '\0').take(CAUSE_CHARS_MAX).collect();
+    let cause: String = cause
+        .chars()
+        .filter(|c| *c != '\0')
+        .take(CAUSE_CHARS_MAX)
+        .collect();
     sqlx::query(schema.sql(
         "insert into read.parked (projection, key, first_position, cause) values ($1, $2, $3, $4)
          on conflict (projection, key) do update

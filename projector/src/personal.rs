@@ -29,7 +29,10 @@ impl Personal {
     }
 
     /// The keys of these persons; whoever has none any more is left out.
-    pub async fn keys(&self, persons: &BTreeSet<Uuid>) -> Result<BTreeMap<Uuid, PersonalKey>, PersonalError> {
+    pub async fn keys(
+        &self,
+        persons: &BTreeSet<Uuid>,
+    ) -> Result<BTreeMap<Uuid, PersonalKey>, PersonalError> {
         let persons: Vec<Uuid> = persons.iter().copied().collect();
         Ok(self.vault.open_many(&persons).await?.into_iter().collect())
     }
@@ -41,5 +44,7 @@ pub(crate) fn open<T: Serialize + DeserializeOwned>(
     sealed: &Sealed<T>,
     keys: &BTreeMap<Uuid, PersonalKey>,
 ) -> Result<Option<T>, ApplyError> {
-    sealed.open(keys.get(&sealed.person)).map_err(|error| ApplyError::event(event, error))
+    sealed
+        .open(keys.get(&sealed.person))
+        .map_err(|error| ApplyError::event(event, error))
 }

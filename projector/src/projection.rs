@@ -42,7 +42,10 @@ pub enum ApplyError {
 impl ApplyError {
     /// An event that cannot be applied.
     pub fn event(event: &Recorded, cause: impl ToString) -> Self {
-        Self::Event { position: event.position, cause: cause.to_string() }
+        Self::Event {
+            position: event.position,
+            cause: cause.to_string(),
+        }
     }
 
     /// Whether the content of the batch is to blame, rather than a database that is away or busy.
@@ -51,11 +54,15 @@ impl ApplyError {
             Self::Event { .. } => true,
             Self::Personal(_) => false,
             Self::Database(error) => match error {
-                sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+                sqlx::Error::Encode(_)
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::Decode(_) => true,
                 // Cardinality, data and constraint violations: the same values are refused every time.
-                sqlx::Error::Database(error) => error
-                    .code()
-                    .is_some_and(|code| ["21", "22", "23"].iter().any(|class| code.starts_with(class))),
+                sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                    ["21", "22", "23"]
+                        .iter()
+                        .any(|class| code.starts_with(class))
+                }),
                 _ => false,
             },
         }
@@ -84,7 +91,10 @@ pub trait Projection: Send + Sync + 'static {
 
     /// The histories that hold a key's events.
     fn subjects(&self, key: Uuid) -> Vec<Subject> {
-        self.aggregates().iter().map(|aggregate| Subject::history(aggregate, key)).collect()
+        self.aggregates()
+            .iter()
+            .map(|aggregate| Subject::history(aggregate, key))
+            .collect()
     }
 
     /// Writes the rows that these events lead to. They are in order and all concern this projection.
@@ -100,8 +110,16 @@ pub struct Batch<'c> {
 }
 
 impl<'c> Batch<'c> {
-    pub(crate) fn new(connection: &'c mut PgConnection, schema: &'c Schema, personal: &'c Personal) -> Self {
-        Self { connection, schema, personal }
+    pub(crate) fn new(
+        connection: &'c mut PgConnection,
+        schema: &'c Schema,
+        personal: &'c Personal,
+    ) -> Self {
+        Self {
+            connection,
+            schema,
+            personal,
+        }
     }
 
     /// The connection, in the middle of its transaction.
@@ -119,23 +137,55 @@ impl<'c> Batch<'c> {
         &self,
         persons: impl IntoIterator<Item = Uuid>,
     ) -> Result<BTreeMap<Uuid, PersonalKey>, PersonalError> {
-        self.personal.keys(&persons.into_iter().collect::<BTreeSet<_>>()).await
+        self.personal
+            .keys(&persons.into_iter().collect::<BTreeSet<_>>())
+            .await
     }
 }
 
 /// Reads an event as one of a set. A type or version that this build does not know is an event that cannot be
 /// applied: passing it by would leave rows that are wrong without a word.
 pub(crate) fn decode<E: EventSet>(event: &Recorded) -> Result<E, ApplyError> {
-    E::decode(&event.event_type, event.schema_version, &event.payload).map_err(|error| match error {
-        newer @ (DecodeError::UnknownType(_) | DecodeError::UnknownVersion { .. }) => {
-            ApplyError::event(event, format!("{newer}; it was written by a newer build, upgrade this one and resume"))
-        }
-        DecodeError::Codec(error) => ApplyError::event(event, service_kit::problem::Chain(&error)),
-        other @ DecodeError::Upcast { .. } => ApplyError::event(event, other),
-    })
+    E::decode(&event.event_type, event.schema_version, &event.payload).map_err(
+        |error| match error {
+            newer @ (DecodeError::UnknownType(_) | DecodeError::UnknownVersion { .. }) => {
+                ApplyError::event(
+                    event,
+                    format!(
+                        "{newer}; it was written by a newer build, upgrade this one and resume"
+                    ),
+                )
+            }
+            DecodeError::Codec(error) => {
+                ApplyError::event(event, service_kit::problem::Chain(&error))
+            }
+            other @ DecodeError::Upcast { .. } => ApplyError::event(event, other),
+        },
+    )
 }
 
 /// The ids of the aggregates that a batch's events belong to, each once.
 pub(crate) fn ids(events: &[&Recorded]) -> Vec<Uuid> {
-    events.iter().filter_map(|event| event.aggregate_id()).collect::<BTreeSet<_>>().into_iter().collect()
+    events
+        .iter()
+        .filter_map(|event| event.aggregate_id())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+/// The version of an event as its row keeps it, if it is the one after the row's. A jump says that an event of this
+/// history never came, which must not go unnoticed: rows built over a gap would be wrong for ever.
+pub(crate) fn following(event: &Recorded, before: i64) -> Result<i64, ApplyError> {
+    let version =
+        i64::try_from(event.version.0).map_err(|error| ApplyError::event(event, error))?;
+    if version == before.saturating_add(1) {
+        return Ok(version);
+    }
+    Err(ApplyError::event(
+        event,
+        format!(
+            "it is version {version} of its history and the row is at version {before}; rebuild the projection"
+        ),
+    ))
 }

@@ -17,10 +17,18 @@ pub(crate) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
     get, path = "/v1/projections", tag = "projections",
     responses((status = 200, description = "The projections", body = Page<ProjectionStatus>))
 )]
-async fn list(State(read): State<ReadSide>) -> Result<service_kit::extract::Json<Page<ProjectionStatus>>, Problem> {
-    let data = status::list(read.pool(), read.store()).await.map_err(|error| match error {
-        StatusError::Database(error) => database(error),
-        StatusError::Log(error) => http::log(error),
-    })?;
-    Ok(service_kit::extract::Json(Page { data, next_cursor: None, has_more: false }))
+async fn list(
+    State(read): State<ReadSide>,
+) -> Result<service_kit::extract::Json<Page<ProjectionStatus>>, Problem> {
+    let data = status::list(read.pool(), read.store())
+        .await
+        .map_err(|error| match error {
+            StatusError::Database(error) => database(error),
+            StatusError::Log(error) => http::log(error),
+        })?;
+    Ok(service_kit::extract::Json(Page {
+        data,
+        next_cursor: None,
+        has_more: false,
+    }))
 }

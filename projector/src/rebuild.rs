@@ -49,21 +49,32 @@ impl Workshop {
     pub async fn begin_rebuild(&self, name: &str) -> Result<Rebuild, ReplayError> {
         let projection = self.projection(name)?;
         let replay = Replay::begin(self, "rebuild", projection).await?;
-        Ok(Rebuild { workshop: self.clone(), replay })
+        Ok(Rebuild {
+            workshop: self.clone(),
+            replay,
+        })
     }
 }
 
 impl Rebuild {
     /// Fills the new tables and swaps them in.
-    pub async fn finish(self, mut on_progress: impl FnMut(Progress) + Send) -> Result<Rebuilt, ReplayError> {
-        let Self { workshop, mut replay } = self;
+    pub async fn finish(
+        self,
+        mut on_progress: impl FnMut(Progress) + Send,
+    ) -> Result<Rebuilt, ReplayError> {
+        let Self {
+            workshop,
+            mut replay,
+        } = self;
         let rebuilt = fill_and_swap(&workshop, &mut replay, &mut on_progress).await;
         let ended = replay.end().await;
         let rebuilt = rebuilt?;
         ended?;
         tracing::info!(
-            projection = rebuilt.projection, position = rebuilt.position.0,
-            events_per_second = rebuilt.progress.rate.round(), "rebuilt and swapped in",
+            projection = rebuilt.projection,
+            position = rebuilt.position.0,
+            events_per_second = rebuilt.progress.rate.round(),
+            "rebuilt and swapped in",
         );
         Ok(rebuilt)
     }
@@ -85,7 +96,9 @@ async fn fill_and_swap(
             Swap::TooFarBehind(live) => target = live,
         }
     }
-    Err(ReplayError::NeverCaughtUp { projection: replay.applier.projection.name().to_owned() })
+    Err(ReplayError::NeverCaughtUp {
+        projection: replay.applier.projection.name().to_owned(),
+    })
 }
 
 enum Swap {
@@ -102,7 +115,9 @@ async fn swap(
     let name = projection.name();
     let shadow = replay.applier.schema.clone();
     let mut transaction = postgres::begin(&workshop.pool).await?;
-    sqlx::query(SWAP_LOCK_TIMEOUT).execute(&mut *transaction).await?;
+    sqlx::query(SWAP_LOCK_TIMEOUT)
+        .execute(&mut *transaction)
+        .await?;
     // From here on the live rows stand still; whoever writes them waits, and then begins again from what it finds.
     let live = checkpoint::lock(&mut transaction, &Schema::LIVE, name).await?;
     let live_position = match &live {
@@ -128,16 +143,36 @@ async fn swap(
             cause: first.cause.clone(),
         });
     }
-    let event_id: Option<uuid::Uuid> =
-        sqlx::query_scalar(shadow.sql("select event_id from read.checkpoint where projection = $1"))
-            .bind(name)
-            .fetch_optional(&mut *transaction)
-            .await?
-            .flatten();
-    shadow.replace_live(&mut transaction, projection.tables()).await?;
-    sqlx::query("delete from read.parked where projection = $1").bind(name).execute(&mut *transaction).await?;
-    for Parked { key, first_position, cause, .. } in &rebuilt {
-        parking::park(&mut transaction, &Schema::LIVE, name, *key, first_position.0, cause).await?;
+    let event_id: Option<uuid::Uuid> = sqlx::query_scalar(
+        shadow.sql("select event_id from read.checkpoint where projection = $1"),
+    )
+    .bind(name)
+    .fetch_optional(&mut *transaction)
+    .await?
+    .flatten();
+    shadow
+        .replace_live(&mut transaction, projection.tables())
+        .await?;
+    sqlx::query("delete from read.parked where projection = $1")
+        .bind(name)
+        .execute(&mut *transaction)
+        .await?;
+    for Parked {
+        key,
+        first_position,
+        cause,
+        ..
+    } in &rebuilt
+    {
+        parking::park(
+            &mut transaction,
+            &Schema::LIVE,
+            name,
+            *key,
+            first_position.0,
+            cause,
+        )
+        .await?;
     }
     sqlx::query(
         "insert into read.checkpoint as c (projection, log, position, event_id) values ($1, $2, $3, $4)

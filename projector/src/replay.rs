@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use event_schema::Position;
-use event_store::{EventStore, LoadError, SubscribeError, Subscription};
+use event_store::{EventStore, LoadError, SubscribeError};
 use service_kit::vault::Vault;
 
 use crate::apply::{Applied, Applier};
@@ -16,7 +16,7 @@ use crate::parking::{PARKED_KEYS_MAX, bigint};
 use crate::personal::Personal;
 use crate::projection::{ApplyError, Projection};
 use crate::schema::Schema;
-use crate::worker::next_batch;
+use crate::worker::Intake;
 
 /// Most events of one batch of a replay; larger than the worker's, because nobody waits for a single event.
 const REPLAY_BATCH_EVENTS_MAX: usize = 2_000;
@@ -71,7 +71,9 @@ pub enum ReplayError {
         since: event_schema::Timestamp,
     },
     /// A rebuild that would park more than the live rows do is not swapped in.
-    #[error("the rebuilt {projection} parks {rebuilt} keys where the live one parks {live}, so it was not swapped in; the first: {cause}")]
+    #[error(
+        "the rebuilt {projection} parks {rebuilt} keys where the live one parks {live}, so it was not swapped in; the first: {cause}"
+    )]
     ParksMore {
         /// Which projection.
         projection: String,
@@ -83,13 +85,17 @@ pub enum ReplayError {
         cause: String,
     },
     /// So much of the log cannot be applied that the projection itself is at fault.
-    #[error("more than {PARKED_KEYS_MAX} keys of {projection} cannot be built from the log; start a build that can apply its events")]
+    #[error(
+        "more than {PARKED_KEYS_MAX} keys of {projection} cannot be built from the log; start a build that can apply its events"
+    )]
     ParksTooMuch {
         /// Which projection.
         projection: String,
     },
     /// The live rows never stood still long enough.
-    #[error("the live rows of {projection} could not be brought to a stand within the limit; try again")]
+    #[error(
+        "the live rows of {projection} could not be brought to a stand within the limit; try again"
+    )]
     NeverCaughtUp {
         /// Which projection.
         projection: String,
@@ -130,10 +136,18 @@ impl Workshop {
 
     /// Finds a projection by its name.
     pub fn projection(&self, name: &str) -> Result<Arc<dyn Projection>, ReplayError> {
-        let found = self.projections.iter().find(|projection| projection.name() == name);
+        let found = self
+            .projections
+            .iter()
+            .find(|projection| projection.name() == name);
         found.cloned().ok_or_else(|| ReplayError::Unknown {
             name: name.chars().take(64).collect(),
-            known: self.projections.iter().map(|projection| projection.name()).collect::<Vec<_>>().join(", "),
+            known: self
+                .projections
+                .iter()
+                .map(|projection| projection.name())
+                .collect::<Vec<_>>()
+                .join(", "),
         })
     }
 }
@@ -143,7 +157,7 @@ pub(crate) struct Replay {
     pub applier: Applier,
     workshop: Workshop,
     kind: &'static str,
-    subscription: Subscription,
+    intake: Intake,
     position: Position,
     end: Position,
     events: u64,
@@ -153,7 +167,11 @@ pub(crate) struct Replay {
 
 impl Replay {
     /// Makes the shadow and begins to read at the first event.
-    pub async fn begin(workshop: &Workshop, kind: &'static str, projection: Arc<dyn Projection>) -> Result<Self, ReplayError> {
+    pub async fn begin(
+        workshop: &Workshop,
+        kind: &'static str,
+        projection: Arc<dyn Projection>,
+    ) -> Result<Self, ReplayError> {
         let name = projection.name();
         let holder: Arc<str> = format!("{kind}/{}", Uuid::now_v7()).into();
         claim(&workshop.pool, name, kind, &holder).await?;
@@ -169,14 +187,20 @@ impl Replay {
             .execute(&mut *connection)
             .await?;
         drop(connection);
-        let subscription = workshop.store.subscribe(Position(0), &["evt.>"]).await?;
-        let applier = Applier { projection, schema, personal: workshop.personal.clone(), holder, log };
+        let intake = Intake::new(workshop.store.subscribe(Position(0), &["evt.>"]).await?);
+        let applier = Applier {
+            projection,
+            schema,
+            personal: workshop.personal.clone(),
+            holder,
+            log,
+        };
         let now = Instant::now();
         Ok(Self {
             applier,
             workshop: workshop.clone(),
             kind,
-            subscription,
+            intake,
             position: Position(0),
             end,
             events: 0,
@@ -196,13 +220,25 @@ impl Replay {
         let pace = self.position.0 as f64 / seconds;
         let missing = self.end.0.saturating_sub(self.position.0) as f64;
         let left = (pace > 0.0).then(|| Duration::from_secs_f64((missing / pace).min(1.0e9)));
-        Progress { position: self.position, end: self.end, rate, left }
+        Progress {
+            position: self.position,
+            end: self.end,
+            rate,
+            left,
+        }
     }
 
     /// Applies everything up to `target`, which the log must hold.
-    pub async fn up_to(&mut self, target: Position, on_progress: &mut (dyn FnMut(Progress) + Send)) -> Result<(), ReplayError> {
+    pub async fn up_to(
+        &mut self,
+        target: Position,
+        on_progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(), ReplayError> {
         while self.position < target {
-            let batch = tokio::time::timeout(EVENT_TIMEOUT, next_batch(&mut self.subscription, REPLAY_BATCH_EVENTS_MAX));
+            let batch = tokio::time::timeout(
+                EVENT_TIMEOUT,
+                self.intake.next_batch(REPLAY_BATCH_EVENTS_MAX),
+            );
             let mut batch = batch.await.map_err(|_| ReplayError::Silent)??;
             // A check compares at one position: nothing beyond it may be in the rows.
             let beyond = batch.partition_point(|event| event.position <= target);
@@ -210,14 +246,18 @@ impl Replay {
                 batch.truncate(beyond);
                 // What was cut off is read again, should the target move on.
                 let from = batch.last().map_or(self.position, |event| event.position);
-                self.subscription = self.workshop.store.subscribe(from, &["evt.>"]).await?;
+                self.intake = Intake::new(self.workshop.store.subscribe(from, &["evt.>"]).await?);
             }
             let Some(last) = batch.last() else {
                 // The target lies on a message that is no event: the event before it is as far as it goes.
                 break;
             };
             let to = last.position;
-            match self.applier.apply(&self.workshop.pool, self.position, &batch, 0.0).await? {
+            match self
+                .applier
+                .apply(&self.workshop.pool, self.position, &batch, 0.0)
+                .await?
+            {
                 Applied::Committed { .. } => {}
                 Applied::TakenOver => return Err(ReplayError::TakenOver),
                 Applied::Stopped => {
@@ -254,7 +294,11 @@ impl Replay {
         .execute(&self.workshop.pool)
         .await?;
         self.reported = Instant::now();
-        if kept.rows_affected() == 1 { Ok(()) } else { Err(ReplayError::TakenOver) }
+        if kept.rows_affected() == 1 {
+            Ok(())
+        } else {
+            Err(ReplayError::TakenOver)
+        }
     }
 
     /// Removes the shadow and the entry, whatever came of it.
@@ -271,7 +315,12 @@ impl Replay {
     }
 }
 
-async fn claim(pool: &PgPool, projection: &str, kind: &'static str, holder: &str) -> Result<(), ReplayError> {
+async fn claim(
+    pool: &PgPool,
+    projection: &str,
+    kind: &'static str,
+    holder: &str,
+) -> Result<(), ReplayError> {
     let claimed = sqlx::query(
         "insert into read.replay as r (projection, kind, holder, until)
          values ($1, $2, $3, now() + make_interval(secs => $4))
@@ -288,12 +337,13 @@ async fn claim(pool: &PgPool, projection: &str, kind: &'static str, holder: &str
     if claimed.rows_affected() == 1 {
         return Ok(());
     }
-    let since: Option<jiff_sqlx::Timestamp> =
-        sqlx::query_scalar("select started_at from read.replay where projection = $1 and kind = $2")
-            .bind(projection)
-            .bind(kind)
-            .fetch_optional(pool)
-            .await?;
+    let since: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(
+        "select started_at from read.replay where projection = $1 and kind = $2",
+    )
+    .bind(projection)
+    .bind(kind)
+    .fetch_optional(pool)
+    .await?;
     Err(ReplayError::UnderWay {
         kind,
         projection: projection.to_owned(),

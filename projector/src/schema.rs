@@ -26,7 +26,9 @@ impl Schema {
 
     /// A schema beside the live one. Both parts come from constants of this crate, never from a caller.
     pub(crate) fn shadow(purpose: &'static str, projection: &'static str) -> Self {
-        Self { shadow: Some(format!("read_{purpose}_{projection}").into()) }
+        Self {
+            shadow: Some(format!("read_{purpose}_{projection}").into()),
+        }
     }
 
     /// The schema's name.
@@ -43,19 +45,31 @@ impl Schema {
     }
 
     /// Makes the shadow anew: the projection's tables and the bookkeeping, shaped like the live ones and empty.
-    pub(crate) async fn create(&self, connection: &mut PgConnection, tables: &[Table]) -> Result<(), sqlx::Error> {
-        let Some(name) = &self.shadow else { return Ok(()) };
+    pub(crate) async fn create(
+        &self,
+        connection: &mut PgConnection,
+        tables: &[Table],
+    ) -> Result<(), sqlx::Error> {
+        let Some(name) = &self.shadow else {
+            return Ok(());
+        };
         self.drop(connection).await?;
         run(connection, format!("create schema {name}")).await?;
         for table in tables.iter().map(|table| table.name).chain(BOOKKEEPING) {
-            run(connection, format!("create table {name}.{table} (like read.{table} including all)")).await?;
+            run(
+                connection,
+                format!("create table {name}.{table} (like read.{table} including all)"),
+            )
+            .await?;
         }
         Ok(())
     }
 
     /// Removes the shadow and all that is in it; the live schema is never removed by this.
     pub(crate) async fn drop(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let Some(name) = &self.shadow else { return Ok(()) };
+        let Some(name) = &self.shadow else {
+            return Ok(());
+        };
         run(connection, format!("drop schema if exists {name} cascade")).await
     }
 
@@ -65,17 +79,26 @@ impl Schema {
         connection: &mut PgConnection,
         tables: &[Table],
     ) -> Result<(), sqlx::Error> {
-        let Some(name) = &self.shadow else { return Ok(()) };
+        let Some(name) = &self.shadow else {
+            return Ok(());
+        };
         for Table { name: table, .. } in tables {
             run(connection, format!("drop table read.{table}")).await?;
-            run(connection, format!("alter table {name}.{table} set schema read")).await?;
+            run(
+                connection,
+                format!("alter table {name}.{table} set schema read"),
+            )
+            .await?;
         }
         Ok(())
     }
 }
 
 async fn run(connection: &mut PgConnection, statement: String) -> Result<(), sqlx::Error> {
-    sqlx::query(AssertSqlSafe(statement)).execute(connection).await.map(drop)
+    sqlx::query(AssertSqlSafe(statement))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// Exchanges the schema in front of every table, and nothing else that happens to end in `read.`.
@@ -84,7 +107,10 @@ fn in_schema(text: &str, name: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find(LIVE) {
         let (before, from) = rest.split_at(at);
-        let begins_a_word = before.chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != '.');
+        let begins_a_word = before
+            .chars()
+            .next_back()
+            .is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != '.');
         out.push_str(before);
         if begins_a_word {
             out.push_str(name);
@@ -105,15 +131,24 @@ mod tests {
     #[test]
     fn only_the_schema_in_front_of_a_table_is_exchanged() {
         assert_eq!(
-            in_schema("insert into read.orders (id) select thread.id from (read.a) join x.read.y", "s"),
+            in_schema(
+                "insert into read.orders (id) select thread.id from (read.a) join x.read.y",
+                "s"
+            ),
             "insert into s.orders (id) select thread.id from (s.a) join x.read.y"
         );
     }
 
     #[test]
     fn a_live_statement_stays_as_it_is_written() {
-        assert_eq!(Schema::LIVE.sql("select 1 from read.orders").as_str(), "select 1 from read.orders");
+        assert_eq!(
+            Schema::LIVE.sql("select 1 from read.orders").as_str(),
+            "select 1 from read.orders"
+        );
         let shadow = Schema::shadow("rebuild", "orders");
-        assert_eq!(shadow.sql("select 1 from read.orders").as_str(), "select 1 from read_rebuild_orders.orders");
+        assert_eq!(
+            shadow.sql("select 1 from read.orders").as_str(),
+            "select 1 from read_rebuild_orders.orders"
+        );
     }
 }

@@ -53,7 +53,9 @@ pub struct Deps {
 
 impl fmt::Debug for Deps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deps").field("instance", &self.instance).finish_non_exhaustive()
+        f.debug_struct("Deps")
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,7 +65,8 @@ impl Deps {
     /// # Errors
     /// When a server stays away, is not as it has to be, or the signing key cannot be read.
     pub async fn connect(settings: Arc<Settings>, role: &str) -> anyhow::Result<Self> {
-        let key = SigningKey::load_or_create(&settings.signing_key_file).context("the signing key")?;
+        let key =
+            SigningKey::load_or_create(&settings.signing_key_file).context("the signing key")?;
         let installation = key.installation_key().context("the installation's key")?;
         let pool = postgres::connect(settings.database_url()?, role, QUERY_CONNECTIONS_MAX).await?;
         postgres::wait_until_migrated(&pool, &vault::migrator()).await?;
@@ -104,7 +107,13 @@ pub struct Service {
 impl Service {
     /// Brings the schema up to date and puts the parts together.
     pub async fn new(deps: Deps) -> Result<Self, SchemaError> {
-        let Deps { instance, store, pool, vault, nats } = deps;
+        let Deps {
+            instance,
+            store,
+            pool,
+            vault,
+            nats,
+        } = deps;
         migrate_patiently(&pool).await?;
         let writing = worker_pool(&pool);
         let personal = Personal::new(vault);
@@ -116,10 +125,21 @@ impl Service {
             personal: personal.clone(),
             projections: projections.clone(),
         };
-        let worker =
-            Worker::new(writing, Arc::clone(&store), personal.clone(), projections, moves.clone(), &instance);
+        let worker = Worker::new(
+            writing,
+            Arc::clone(&store),
+            personal.clone(),
+            projections,
+            moves.clone(),
+            &instance,
+        );
         let read = ReadSide::new(pool, store, personal, moves);
-        Ok(Self { read, worker, workshop, nats })
+        Ok(Self {
+            read,
+            worker,
+            workshop,
+            nats,
+        })
     }
 
     /// Every GET route with its rule.
@@ -165,7 +185,10 @@ pub fn openapi() -> OpenApi {
 
 /// All routes, still without a state.
 pub(crate) fn api() -> ApiRouter<ReadSide> {
-    let document = OpenApi::new(Info::new("Waybill", env!("CARGO_PKG_VERSION")), Paths::new());
+    let document = OpenApi::new(
+        Info::new("Waybill", env!("CARGO_PKG_VERSION")),
+        Paths::new(),
+    );
     let api = ApiRouter::new(document);
     let api = read_models::catalogue::routes(api);
     let api = read_models::inventory::routes(api);
@@ -178,7 +201,9 @@ pub(crate) fn api() -> ApiRouter<ReadSide> {
 /// A pool for whoever writes rows. They can be built again from the log, so a commit need not wait for the disk: rows
 /// and checkpoint are in one transaction and fall back together.
 pub fn worker_pool(pool: &PgPool) -> PgPool {
-    let options = (*pool.connect_options()).clone().options([("synchronous_commit", "off")]);
+    let options = (*pool.connect_options())
+        .clone()
+        .options([("synchronous_commit", "off")]);
     PgPoolOptions::new()
         .max_connections(WORKER_CONNECTIONS_MAX)
         .acquire_timeout(WORKER_ACQUIRE_TIMEOUT)
@@ -215,9 +240,15 @@ async fn ready(pool: &PgPool) -> Result<(), String> {
     if let Some((projection, why)) = stopped.first() {
         return Err(format!("{projection} is stopped: {why}"));
     }
-    let written: bool = sqlx::query_scalar("select exists (select 1 from read.projector_lease where until > now())")
-        .fetch_one(pool)
-        .await
-        .map_err(unreadable)?;
-    if written { Ok(()) } else { Err("no replica writes the read models at the moment".into()) }
+    let written: bool = sqlx::query_scalar(
+        "select exists (select 1 from read.projector_lease where until > now())",
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(unreadable)?;
+    if written {
+        Ok(())
+    } else {
+        Err("no replica writes the read models at the moment".into())
+    }
 }

@@ -114,7 +114,10 @@ struct Row {
 }
 
 /// Every projection.
-pub async fn list(pool: &PgPool, store: &dyn EventStore) -> Result<Vec<ProjectionStatus>, StatusError> {
+pub async fn list(
+    pool: &PgPool,
+    store: &dyn EventStore,
+) -> Result<Vec<ProjectionStatus>, StatusError> {
     let end = store.end().await?.position;
     let rows: Vec<Row> = sqlx::query_as(
         "select c.projection, c.position, c.paused, c.stopped,
@@ -143,7 +146,11 @@ async fn parked(pool: &PgPool, projection: &str) -> Result<Vec<ParkedKey>, sqlx:
     .bind(SHOWN_PARKED_MAX)
     .fetch_all(pool)
     .await?;
-    let shown = |(key, first, cause)| ParkedKey { key, position: parking::position(first).0, cause };
+    let shown = |(key, first, cause)| ParkedKey {
+        key,
+        position: parking::position(first).0,
+        cause,
+    };
     Ok(rows.into_iter().map(shown).collect())
 }
 
@@ -151,10 +158,18 @@ impl Row {
     fn status(self, end: u64, parked: Vec<ParkedKey>) -> ProjectionStatus {
         let position = parking::position(self.position).0;
         let rebuild = self.rebuild_position.map(|at| {
-            let (at, end) = (parking::position(at).0, parking::position(self.rebuild_end.unwrap_or(0)).0);
+            let (at, end) = (
+                parking::position(at).0,
+                parking::position(self.rebuild_end.unwrap_or(0)).0,
+            );
             let pace = at as f64 / self.rebuild_seconds.unwrap_or(0.0).max(0.001);
             let seconds_left = (pace > 0.0).then(|| end.saturating_sub(at) as f64 / pace);
-            RebuildStatus { position: at, end, rate: self.rebuild_rate.unwrap_or(0.0), seconds_left }
+            RebuildStatus {
+                position: at,
+                end,
+                rate: self.rebuild_rate.unwrap_or(0.0),
+                seconds_left,
+            }
         });
         let status = match (&self.stopped, self.paused, &rebuild) {
             (Some(_), ..) => Running::Stopped,
@@ -177,19 +192,29 @@ impl Row {
 
 /// The list as text for people, one line a projection and one below it for what is wrong.
 pub fn as_text(projections: &[ProjectionStatus]) -> String {
-    let mut text = format!("{:<12} {:<11} {:>12} {:>10} {:>10} {:>7}\n", "NAME", "STATUS", "POSITION", "LAG", "EVENTS/S", "PARKED");
+    let mut text = format!(
+        "{:<12} {:<11} {:>12} {:>10} {:>10} {:>7}\n",
+        "NAME", "STATUS", "POSITION", "LAG", "EVENTS/S", "PARKED"
+    );
     for p in projections {
         // Writing to a string does not fail.
         let _infallible = writeln!(
             text,
             "{:<12} {:<11} {:>12} {:>10} {:>10.0} {:>7}",
-            p.name, p.status.as_str(), p.position, p.lag, p.rate, p.parked.len()
+            p.name,
+            p.status.as_str(),
+            p.position,
+            p.lag,
+            p.rate,
+            p.parked.len()
         );
         if let Some(message) = &p.message {
             let _infallible = writeln!(text, "  {message}");
         }
         if let Some(rebuild) = &p.rebuild {
-            let left = rebuild.seconds_left.map_or_else(String::new, |left| format!(", {left:.0} s left"));
+            let left = rebuild
+                .seconds_left
+                .map_or_else(String::new, |left| format!(", {left:.0} s left"));
             let _infallible = writeln!(
                 text,
                 "  rebuilding: {} of {}, {:.0} events/s{left}",
@@ -197,7 +222,11 @@ pub fn as_text(projections: &[ProjectionStatus]) -> String {
             );
         }
         for parked in &p.parked {
-            let _infallible = writeln!(text, "  parked {} from position {}: {}", parked.key, parked.position, parked.cause);
+            let _infallible = writeln!(
+                text,
+                "  parked {} from position {}: {}",
+                parked.key, parked.position, parked.cause
+            );
         }
     }
     text

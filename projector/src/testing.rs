@@ -16,7 +16,9 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use event_schema::ids::CommandId;
-use event_schema::{Actor, EventSet, Metadata, NewEvent, Position, Sealed, Subject, Timestamp, Version};
+use event_schema::{
+    Actor, EventSet, Metadata, NewEvent, Position, Sealed, Subject, Timestamp, Version,
+};
 use event_store::{EventStore, Group, InMemoryStore, Part};
 use service_kit::http::{HttpLimits, Readiness, ServerBuilder};
 use service_kit::signing::{SigningKey, Tokens};
@@ -69,7 +71,12 @@ impl Got {
 
     /// The ids of a list's rows.
     pub fn ids(&self) -> Vec<&str> {
-        self.body["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect()
+        self.body["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["id"].as_str().unwrap())
+            .collect()
     }
 }
 
@@ -88,7 +95,10 @@ pub fn to<E: EventSet>(id: Uuid, events: impl IntoIterator<Item = E>) -> Happeni
         payload: Bytes::from(event.encode().unwrap()),
         saga: event.saga_headers(),
     };
-    Happening { subject: Subject::history(E::AGGREGATE, id), events: events.into_iter().map(new).collect() }
+    Happening {
+        subject: Subject::history(E::AGGREGATE, id),
+        events: events.into_iter().map(new).collect(),
+    }
 }
 
 /// An event of a type that no build knows yet.
@@ -100,7 +110,10 @@ pub fn from_the_future(aggregate: &str, id: Uuid, event_type: &'static str) -> H
         payload: Bytes::from_static(&[0x80]),
         saga: None,
     };
-    Happening { subject: Subject::history(aggregate, id), events: vec![event] }
+    Happening {
+        subject: Subject::history(aggregate, id),
+        events: vec![event],
+    }
 }
 
 impl Shop {
@@ -112,7 +125,9 @@ impl Shop {
     /// An empty shop with a log of the test's own.
     pub async fn with_log(store: Arc<dyn EventStore>) -> Self {
         let url = dev_servers::fresh_database().await.unwrap();
-        let pool = postgres::connect(&url.into(), "projector-test", 10).await.unwrap();
+        let pool = postgres::connect(&url.into(), "projector-test", 10)
+            .await
+            .unwrap();
         postgres::migrate(&pool, &vault::migrator()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let key = SigningKey::load_or_create(&folder.path().join("signing.key")).unwrap();
@@ -135,13 +150,26 @@ impl Shop {
         let workshop = service.workshop().clone();
         let shutdown = Shutdown::new();
         let running = tokio::spawn(service.run(shutdown.clone()));
-        Open { shop: self, router, readiness, workshop, shutdown, running }
+        Open {
+            shop: self,
+            router,
+            readiness,
+            workshop,
+            shutdown,
+            running,
+        }
     }
 
     /// These routes with all layers around them.
     pub fn router_of(&self, api: ApiRouter) -> Router {
-        let limits = HttpLimits { rate_limit: None, ..HttpLimits::default() };
-        ServerBuilder::new(limits).tokens(Arc::clone(&self.tokens)).api(api).build()
+        let limits = HttpLimits {
+            rate_limit: None,
+            ..HttpLimits::default()
+        };
+        ServerBuilder::new(limits)
+            .tokens(Arc::clone(&self.tokens))
+            .api(api)
+            .build()
     }
 
     pub fn deps(&self) -> Deps {
@@ -158,7 +186,14 @@ impl Shop {
     pub fn worker(&self, projections: Vec<Arc<dyn Projection>>, instance: &str) -> worker::Worker {
         let pool = crate::worker_pool(&self.pool);
         let personal = Personal::new(self.vault.clone());
-        worker::Worker::new(pool, Arc::clone(&self.store), personal, projections, Moves::default(), instance)
+        worker::Worker::new(
+            pool,
+            Arc::clone(&self.store),
+            personal,
+            projections,
+            Moves::default(),
+            instance,
+        )
     }
 
     /// What happens, as one group. Answers the position of its last event.
@@ -167,10 +202,23 @@ impl Shop {
         for Happening { subject, events } in what {
             let head = self.store.head(&subject).await.unwrap();
             let expected = head.map_or(Version::NONE, |(version, _)| version);
-            parts.push(Part { subject, expected, seen: head.map(|(_, position)| position), events });
+            parts.push(Part {
+                subject,
+                expected,
+                seen: head.map(|(_, position)| position),
+                events,
+            });
         }
         let metadata = Metadata::new(CommandId(Uuid::now_v7()), Actor::system(), self.clock.now());
-        self.store.append(Group { metadata, parts, conditions: vec![] }).await.unwrap().last
+        self.store
+            .append(Group {
+                metadata,
+                parts,
+                conditions: vec![],
+            })
+            .await
+            .unwrap()
+            .last
     }
 
     /// A text sealed for a person.
@@ -235,19 +283,36 @@ impl Open {
         self.get_with(path, Some((role, subject)), &[]).await
     }
 
-    pub async fn get_with(&self, path: &str, caller: Option<(Role, Uuid)>, headers: &[(&str, &str)]) -> Got {
+    pub async fn get_with(
+        &self,
+        path: &str,
+        caller: Option<(Role, Uuid)>,
+        headers: &[(&str, &str)],
+    ) -> Got {
         let mut request = Request::get(path);
         if let Some((role, subject)) = caller {
-            request = request.header("authorization", format!("Bearer {}", self.shop.token(role, subject)));
+            request = request.header(
+                "authorization",
+                format!("Bearer {}", self.shop.token(role, subject)),
+            );
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let response = self
+            .router
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Got { status: parts.status, headers: parts.headers, body }
+        Got {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     /// Asks as an admin.
@@ -257,7 +322,10 @@ impl Open {
 
     /// Waits until all projections stand at the log's end.
     pub async fn catch_up(&self) -> Position {
-        let names: Vec<&str> = read_models::all().iter().map(|projection| projection.name()).collect();
+        let names: Vec<&str> = read_models::all()
+            .iter()
+            .map(|projection| projection.name())
+            .collect();
         self.shop.wait_until_caught_up(&names).await
     }
 
@@ -286,7 +354,10 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(tokio::time::Instant::now() < until, "did not happen within {PATIENCE:?}: {what}");
+        assert!(
+            tokio::time::Instant::now() < until,
+            "did not happen within {PATIENCE:?}: {what}"
+        );
         tokio::time::sleep(POLL).await;
     }
 }
@@ -296,7 +367,9 @@ pub mod stories {
     use event_schema::fulfilment::{self, Outcome, Step};
     use event_schema::ids::{CustomerId, EffectId, OrderId, PartnerId, ProductId, QuoteId};
     use event_schema::order::{CancelReason, Line, PaymentMethod};
-    use event_schema::{Currency, Money, SagaDef, customer, inventory, offer, order, partner, payment, product};
+    use event_schema::{
+        Currency, Money, SagaDef, customer, inventory, offer, order, partner, payment, product,
+    };
 
     use super::*;
 
@@ -341,32 +414,65 @@ pub mod stories {
             address: "1 Road".into(),
             webhook_url: None,
         };
-        to(id, [added.into(), partner::Verified {}.into(), partner::Event::from(partner::Enabled {})])
+        to(
+            id,
+            [
+                added.into(),
+                partner::Verified {}.into(),
+                partner::Event::from(partner::Enabled {}),
+            ],
+        )
     }
 
     pub fn offer(partner: Uuid, product: Uuid, price: i64, active: bool) -> Happening {
         let (partner_id, product_id) = (PartnerId(partner), ProductId(product));
-        let set = offer::Set { partner_id, product_id, price: eur(price), active };
+        let set = offer::Set {
+            partner_id,
+            product_id,
+            price: eur(price),
+            active,
+        };
         to(offer::id(partner_id, product_id), [offer::Event::from(set)])
     }
 
     pub fn received(product: Uuid, quantity: u32) -> Happening {
-        to(product, [inventory::Event::from(inventory::Received { quantity, reason: None })])
+        to(
+            product,
+            [inventory::Event::from(inventory::Received {
+                quantity,
+                reason: None,
+            })],
+        )
     }
 
     pub fn held(product: Uuid, order: Uuid, quantity: u32) -> Happening {
         let expires_at = in_a_quarter_of_an_hour();
-        to(product, [inventory::Event::from(inventory::Held { order_id: OrderId(order), quantity, expires_at })])
+        to(
+            product,
+            [inventory::Event::from(inventory::Held {
+                order_id: OrderId(order),
+                quantity,
+                expires_at,
+            })],
+        )
     }
 
     pub fn committed(product: Uuid, order: Uuid, quantity: u32) -> Happening {
-        to(product, [inventory::Event::from(inventory::Committed { order_id: OrderId(order), quantity })])
+        to(
+            product,
+            [inventory::Event::from(inventory::Committed {
+                order_id: OrderId(order),
+                quantity,
+            })],
+        )
     }
 
     pub async fn customer(shop: &Shop, id: Uuid, name: &str) -> Happening {
         let added = customer::Added {
             name: shop.sealed(id, "name", name).await,
-            email: shop.sealed(id, "email", &format!("{name}@example.org")).await,
+            email: shop
+                .sealed(id, "email", &format!("{name}@example.org"))
+                .await,
             email_key: format!("key-{name}"),
             role: customer::Role::Customer,
         };
@@ -385,7 +491,12 @@ pub mod stories {
     impl AnOrder {
         pub fn new() -> Self {
             let id = Uuid::now_v7;
-            Self { id: id(), customer: id(), partner: id(), product: id() }
+            Self {
+                id: id(),
+                customer: id(),
+                partner: id(),
+                product: id(),
+            }
         }
 
         pub fn effect(&self, step: &str) -> EffectId {
@@ -414,7 +525,9 @@ pub mod stories {
                 partner_id: PartnerId(self.partner),
                 lines: vec![self.line()],
                 total: eur(1700),
-                delivery_address: shop.sealed(self.customer, "delivery_address", "7 Lane").await,
+                delivery_address: shop
+                    .sealed(self.customer, "delivery_address", "7 Lane")
+                    .await,
                 phone: shop.sealed(self.customer, "phone", "+49 30 7").await,
                 payment_method: method.clone(),
             };
@@ -425,11 +538,17 @@ pub mod stories {
                 effect_id: self.effect("authorise"),
             };
             let started = fulfilment::Started {
-                def: SagaDef { version: 1, digest: "5f0c91aa".into() },
+                def: SagaDef {
+                    version: 1,
+                    digest: "5f0c91aa".into(),
+                },
                 provider: "sandbox".into(),
                 method,
                 total: eur(1700),
-                lines: vec![fulfilment::Line { product_id: ProductId(self.product), quantity: 2 }],
+                lines: vec![fulfilment::Line {
+                    product_id: ProductId(self.product),
+                    quantity: 2,
+                }],
             };
             vec![
                 to(self.id, [started.into(), self.intended(Step::Authorise)]),
@@ -439,7 +558,13 @@ pub mod stories {
         }
 
         pub async fn by_card(&self, shop: &Shop) -> Vec<Happening> {
-            self.placed(shop, PaymentMethod::Card { token: "pm_card_visa".into() }).await
+            self.placed(
+                shop,
+                PaymentMethod::Card {
+                    token: "pm_card_visa".into(),
+                },
+            )
+            .await
         }
 
         pub fn intended(&self, step: Step) -> fulfilment::Event {
@@ -452,8 +577,16 @@ pub mod stories {
             .into()
         }
 
-        pub fn ended(&self, step: Step, outcome: Outcome, detail: Option<&str>) -> fulfilment::Event {
-            let outside = matches!(step, Step::Authorise | Step::Capture | Step::Void | Step::Refund);
+        pub fn ended(
+            &self,
+            step: Step,
+            outcome: Outcome,
+            detail: Option<&str>,
+        ) -> fulfilment::Event {
+            let outside = matches!(
+                step,
+                Step::Authorise | Step::Capture | Step::Void | Step::Refund
+            );
             fulfilment::StepEnded {
                 step,
                 effect_id: outside.then(|| self.effect(step.as_str())),
@@ -465,12 +598,18 @@ pub mod stories {
         }
 
         pub fn authorised(&self) -> payment::Event {
-            payment::Authorised { provider_payment_id: "pi_1".into(), amount: eur(1700) }.into()
+            payment::Authorised {
+                provider_payment_id: "pi_1".into(),
+                amount: eur(1700),
+            }
+            .into()
         }
 
         /// The money is set aside, the units too, the money is about to be taken.
         pub fn held(&self) -> Vec<Happening> {
-            let capture = payment::CaptureRequested { effect_id: self.effect("capture") };
+            let capture = payment::CaptureRequested {
+                effect_id: self.effect("capture"),
+            };
             vec![
                 to(self.id, [self.authorised(), capture.into()]),
                 held(self.product, self.id, 2),
@@ -488,7 +627,12 @@ pub mod stories {
         /// The money is taken, the units are sold, the order is confirmed.
         pub fn confirmed(&self) -> Vec<Happening> {
             vec![
-                to(self.id, [payment::Event::from(payment::Captured { amount: eur(1700) })]),
+                to(
+                    self.id,
+                    [payment::Event::from(payment::Captured {
+                        amount: eur(1700),
+                    })],
+                ),
                 committed(self.product, self.id, 2),
                 to(self.id, [order::Event::from(order::Confirmed {})]),
                 to(
@@ -505,11 +649,24 @@ pub mod stories {
         /// The provider says no, there is nothing to put back.
         pub fn declined(&self) -> Vec<Happening> {
             let reason = CancelReason::PaymentDeclined;
-            let declined = payment::Declined { code: "card_declined".into(), message: "Declined.".into() };
-            let began = fulfilment::UnwindingBegan { reason, detail: None, plan: vec![] };
+            let declined = payment::Declined {
+                code: "card_declined".into(),
+                message: "Declined.".into(),
+            };
+            let began = fulfilment::UnwindingBegan {
+                reason,
+                detail: None,
+                plan: vec![],
+            };
             vec![
                 to(self.id, [payment::Event::from(declined)]),
-                to(self.id, [order::Event::from(order::Cancelled { reason, detail: None })]),
+                to(
+                    self.id,
+                    [order::Event::from(order::Cancelled {
+                        reason,
+                        detail: None,
+                    })],
+                ),
                 to(
                     self.id,
                     [
@@ -525,11 +682,20 @@ pub mod stories {
         pub fn out_of_stock(&self) -> Vec<Happening> {
             let reason = CancelReason::OutOfStock;
             let detail = Some("mug".to_owned());
-            let began = fulfilment::UnwindingBegan { reason, detail: detail.clone(), plan: vec![Step::Void] };
-            let void = payment::VoidRequested { effect_id: self.effect("void") };
+            let began = fulfilment::UnwindingBegan {
+                reason,
+                detail: detail.clone(),
+                plan: vec![Step::Void],
+            };
+            let void = payment::VoidRequested {
+                effect_id: self.effect("void"),
+            };
             vec![
                 to(self.id, [self.authorised(), void.into()]),
-                to(self.id, [order::Event::from(order::Cancelling { reason, detail })]),
+                to(
+                    self.id,
+                    [order::Event::from(order::Cancelling { reason, detail })],
+                ),
                 to(
                     self.id,
                     [
@@ -547,10 +713,19 @@ pub mod stories {
             let reason = CancelReason::OutOfStock;
             vec![
                 to(self.id, [payment::Event::from(payment::Voided {})]),
-                to(self.id, [order::Event::from(order::Cancelled { reason, detail: Some("mug".into()) })]),
                 to(
                     self.id,
-                    [self.ended(Step::Void, Outcome::Ok, None), fulfilment::Compensated { reason }.into()],
+                    [order::Event::from(order::Cancelled {
+                        reason,
+                        detail: Some("mug".into()),
+                    })],
+                ),
+                to(
+                    self.id,
+                    [
+                        self.ended(Step::Void, Outcome::Ok, None),
+                        fulfilment::Compensated { reason }.into(),
+                    ],
                 ),
             ]
         }

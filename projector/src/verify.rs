@@ -56,20 +56,36 @@ pub struct Difference {
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { table, key, column, live, log } = self;
+        let Self {
+            table,
+            key,
+            column,
+            live,
+            log,
+        } = self;
         match (column, live, log) {
             (Some(column), Some(live), Some(log)) => {
                 write!(f, "{table} {key}: {column} is {live}, the log says {log}")
             }
-            (_, None, _) => write!(f, "{table} {key}: there is no such row, the log says there is"),
-            _ => write!(f, "{table} {key}: the row is there, the log says there is none"),
+            (_, None, _) => write!(
+                f,
+                "{table} {key}: there is no such row, the log says there is"
+            ),
+            _ => write!(
+                f,
+                "{table} {key}: the row is there, the log says there is none"
+            ),
         }
     }
 }
 
 impl Workshop {
     /// Compares the live rows of a projection with what the log says. Changes nothing.
-    pub async fn verify(&self, name: &str, mut on_progress: impl FnMut(Progress) + Send) -> Result<Verified, ReplayError> {
+    pub async fn verify(
+        &self,
+        name: &str,
+        mut on_progress: impl FnMut(Progress) + Send,
+    ) -> Result<Verified, ReplayError> {
         let projection = self.projection(name)?;
         let mut replay = Replay::begin(self, "verify", projection).await?;
         let verified = fill_and_compare(self, &mut replay, &mut on_progress).await;
@@ -104,25 +120,41 @@ async fn fill_and_compare(
         replay.up_to(held, on_progress).await?;
         // A snapshot taken now sees both sides at the same position; the writer need not wait for the comparison.
         let mut compare = postgres::begin(&workshop.pool).await?;
-        sqlx::query("set transaction isolation level repeatable read").execute(&mut *compare).await?;
+        sqlx::query("set transaction isolation level repeatable read")
+            .execute(&mut *compare)
+            .await?;
         sqlx::query(COMPARE_TIMEOUT).execute(&mut *compare).await?;
         sqlx::query("select position from read.checkpoint where projection = $1")
             .bind(name)
             .execute(&mut *compare)
             .await?;
         standing.rollback().await?;
-        let (rows, difference) = compare_all(&mut compare, &replay.applier.schema, name, projection.tables()).await?;
+        let (rows, difference) = compare_all(
+            &mut compare,
+            &replay.applier.schema,
+            name,
+            projection.tables(),
+        )
+        .await?;
         compare.rollback().await?;
-        return Ok(Verified { projection: name, position: held, rows, difference });
+        return Ok(Verified {
+            projection: name,
+            position: held,
+            rows,
+            difference,
+        });
     }
-    Err(ReplayError::NeverCaughtUp { projection: name.to_owned() })
+    Err(ReplayError::NeverCaughtUp {
+        projection: name.to_owned(),
+    })
 }
 
 async fn live_position(workshop: &Workshop, name: &str) -> Result<Position, ReplayError> {
-    let position: Option<i64> = sqlx::query_scalar("select position from read.checkpoint where projection = $1")
-        .bind(name)
-        .fetch_optional(&workshop.pool)
-        .await?;
+    let position: Option<i64> =
+        sqlx::query_scalar("select position from read.checkpoint where projection = $1")
+            .bind(name)
+            .fetch_optional(&workshop.pool)
+            .await?;
     // Rows of a log that lost its tail are compared with all that is left of it.
     let end = workshop.store.end().await?.position;
     Ok(parking::position(position.unwrap_or(0)).min(end))
@@ -154,28 +186,51 @@ async fn compare_table(
     let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from read.{name}")))
         .fetch_one(&mut *connection)
         .await?;
-    let found: Option<(String, Option<Value>, Option<Value>)> = sqlx::query_as(AssertSqlSafe(format!(
-        "select coalesce(l.{key}, s.{key})::text, to_jsonb(l), to_jsonb(s)
+    let found: Option<(String, Option<Value>, Option<Value>)> =
+        sqlx::query_as(AssertSqlSafe(format!(
+            "select coalesce(l.{key}, s.{key})::text, to_jsonb(l), to_jsonb(s)
          from read.{name} l full join {scratch}.{name} s on l.{key} = s.{key}
          where to_jsonb(l) is distinct from to_jsonb(s)
          order by 1 limit 1"
-    )))
-    .fetch_optional(connection)
-    .await?;
+        )))
+        .fetch_optional(connection)
+        .await?;
     let count = u64::try_from(count).unwrap_or(0);
-    Ok((count, found.map(|(row, live, log)| first_difference(name, row, live, log))))
+    Ok((
+        count,
+        found.map(|(row, live, log)| first_difference(name, row, live, log)),
+    ))
 }
 
-fn first_difference(table: &str, key: String, live: Option<Value>, log: Option<Value>) -> Difference {
+fn first_difference(
+    table: &str,
+    key: String,
+    live: Option<Value>,
+    log: Option<Value>,
+) -> Difference {
     let table = table.to_owned();
     if let (Some(Value::Object(left)), Some(Value::Object(right))) = (&live, &log) {
-        let differs = left.iter().find(|(name, value)| right.get(*name) != Some(*value));
+        let differs = left
+            .iter()
+            .find(|(name, value)| right.get(*name) != Some(*value));
         if let Some((column, value)) = differs {
             let says = right.get(column).cloned().unwrap_or(Value::Null);
-            return Difference { table, key, column: Some(column.clone()), live: Some(value.clone()), log: Some(says) };
+            return Difference {
+                table,
+                key,
+                column: Some(column.clone()),
+                live: Some(value.clone()),
+                log: Some(says),
+            };
         }
     }
-    Difference { table, key, column: None, live, log }
+    Difference {
+        table,
+        key,
+        column: None,
+        live,
+        log,
+    }
 }
 
 async fn compare_parked(
@@ -195,6 +250,8 @@ async fn compare_parked(
         key: key.to_string(),
         column: None,
         live: only_live.map(|_| text.clone()),
-        log: only_log.filter(|_| only_live.is_none()).map(|_| text.clone()),
+        log: only_log
+            .filter(|_| only_live.is_none())
+            .map(|_| text.clone()),
     }))
 }

@@ -38,12 +38,20 @@ impl<T: Serialize> IntoResponse for Answer<T> {
         let mut response = Json(self.body).into_response();
         let headers = response.headers_mut();
         headers.insert(POSITION, HeaderValue::from(self.position.0));
-        if let Some(etag) = self.version.and_then(|version| HeaderValue::from_str(&format!("\"{version}\"")).ok()) {
+        if let Some(etag) = self
+            .version
+            .and_then(|version| HeaderValue::from_str(&format!("\"{version}\"")).ok())
+        {
             headers.insert(ETAG, etag);
         }
         if !self.held.is_empty() {
             let more = self.held.len() > NAMED_HELD_MAX;
-            let mut named: Vec<&str> = self.held.iter().take(NAMED_HELD_MAX).map(String::as_str).collect();
+            let mut named: Vec<&str> = self
+                .held
+                .iter()
+                .take(NAMED_HELD_MAX)
+                .map(String::as_str)
+                .collect();
             if more {
                 named.push("...");
             }

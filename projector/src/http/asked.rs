@@ -39,17 +39,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
                 format!("Waybill-Wait-Ms is a number from 0 to {MAX_WAIT_MS}"),
             ));
         }
-        Ok(Self { position, wait: Duration::from_millis(wait) })
+        Ok(Self {
+            position,
+            wait: Duration::from_millis(wait),
+        })
     }
 }
 
 fn number(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>, Problem> {
     let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     let number = value.to_str().ok().and_then(|text| text.parse().ok());
     match (number, values.next()) {
         (Some(number), None) => Ok(Some(number)),
-        _ => Err(Problem::bad_request("invalid_header", format!("the header {name} is sent once, as a whole number"))),
+        _ => Err(Problem::bad_request(
+            "invalid_header",
+            format!("the header {name} is sent once, as a whole number"),
+        )),
     }
 }
 
@@ -76,8 +84,13 @@ mod tests {
     #[tokio::test]
     async fn a_query_waits_two_seconds_unless_it_says_otherwise() {
         let asked = read(&[("waybill-min-position", "7")]).await.unwrap();
-        assert_eq!((asked.position, asked.wait), (Some(Position(7)), Duration::from_secs(2)));
-        let asked = read(&[("waybill-min-position", "7"), ("waybill-wait-ms", "0")]).await.unwrap();
+        assert_eq!(
+            (asked.position, asked.wait),
+            (Some(Position(7)), Duration::from_secs(2))
+        );
+        let asked = read(&[("waybill-min-position", "7"), ("waybill-wait-ms", "0")])
+            .await
+            .unwrap();
         assert_eq!(asked.wait, Duration::ZERO);
     }
 
@@ -89,7 +102,11 @@ mod tests {
             &[("waybill-wait-ms", "10001")],
             &[("waybill-min-position", "1"), ("waybill-min-position", "2")],
         ] {
-            assert_eq!(read(bad).await.unwrap_err().code(), "invalid_header", "{bad:?}");
+            assert_eq!(
+                read(bad).await.unwrap_err().code(),
+                "invalid_header",
+                "{bad:?}"
+            );
         }
     }
 }

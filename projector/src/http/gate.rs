@@ -35,8 +35,17 @@ struct Held {
 impl Reading {
     /// A 200 with these rows.
     pub fn answer<T>(self, body: T) -> Answer<T> {
-        let held = self.held.into_iter().map(|held| format!("{}@{}", held.name, held.first)).collect();
-        Answer { body, position: self.position, version: None, held }
+        let held = self
+            .held
+            .into_iter()
+            .map(|held| format!("{}@{}", held.name, held.first))
+            .collect();
+        Answer {
+            body,
+            position: self.position,
+            version: None,
+            held,
+        }
     }
 
     fn not_caught_up(&self, wanted: Position) -> Problem {
@@ -87,9 +96,15 @@ impl ReadSide {
         let mut within_the_log = false;
         loop {
             let reading = self.look(projections, key).await?;
-            let Some(wanted) = asked.position else { return Ok(reading) };
+            let Some(wanted) = asked.position else {
+                return Ok(reading);
+            };
             if reading.position >= wanted && reading.stopped.is_none() {
-                return match reading.held.iter().find(|held| key.is_some() && held.first <= wanted) {
+                return match reading
+                    .held
+                    .iter()
+                    .find(|held| key.is_some() && held.first <= wanted)
+                {
                     Some(held) => Err(held.problem()),
                     None => Ok(reading),
                 };
@@ -112,7 +127,10 @@ impl ReadSide {
         match self.store().end().await {
             Ok(end) if wanted > end.position => Err(Problem::bad_request(
                 "position_unknown",
-                format!("the log ends at position {}, {wanted} was never given out by it", end.position),
+                format!(
+                    "the log ends at position {}, {wanted} was never given out by it",
+                    end.position
+                ),
             )
             .with("position", end.position.0)),
             Ok(_) => Ok(true),
@@ -121,9 +139,13 @@ impl ReadSide {
     }
 
     /// The lowest checkpoint and what is held. It is read before the rows, so they are at least that fresh.
-    async fn look(&self, projections: &[&'static str], key: Option<Uuid>) -> Result<Reading, Problem> {
-        let rows: Vec<(String, i64, bool, Option<Uuid>, Option<i64>)> = sqlx::query_as(
-            "select c.projection, c.position, c.stopped is not null, p.key, p.first_position
+    async fn look(
+        &self,
+        projections: &[&'static str],
+        key: Option<Uuid>,
+    ) -> Result<Reading, Problem> {
+        let rows: Vec<Standing> = sqlx::query_as(
+            "select c.projection, c.position, c.stopped is not null as stopped, p.key, p.first_position
              from read.checkpoint c
              left join lateral (
                  select key, first_position from read.parked
@@ -138,20 +160,45 @@ impl ReadSide {
         .fetch_all(self.pool())
         .await
         .map_err(database)?;
-        let all_there = projections.iter().all(|name| rows.iter().any(|(projection, ..)| projection == name));
-        let position = if all_there {
-            rows.iter().map(|(_, position, ..)| parking::position(*position)).min().unwrap_or_default()
+        let has_begun = |name: &&str| rows.iter().any(|row| row.projection == *name);
+        let position = if projections.iter().all(has_begun) {
+            rows.iter()
+                .map(|row| parking::position(row.position))
+                .min()
+                .unwrap_or_default()
         } else {
             // A projection that has not begun has passed nothing.
             Position(0)
         };
-        let stopped = rows.iter().find(|(_, _, stopped, ..)| *stopped).map(|(projection, ..)| projection.clone());
-        let held = rows
-            .into_iter()
-            .filter_map(|(projection, _, _, key, first)| {
-                Some(Held { name: format!("{projection}/{}", key?), first: parking::position(first?) })
-            })
-            .collect();
-        Ok(Reading { position, held, stopped })
+        let stopped = rows
+            .iter()
+            .find(|row| row.stopped)
+            .map(|row| row.projection.clone());
+        let held = rows.into_iter().filter_map(Standing::held).collect();
+        Ok(Reading {
+            position,
+            held,
+            stopped,
+        })
+    }
+}
+
+/// Where one projection stands, and one key that it holds back, if it does.
+#[derive(sqlx::FromRow)]
+struct Standing {
+    projection: String,
+    position: i64,
+    stopped: bool,
+    key: Option<Uuid>,
+    first_position: Option<i64>,
+}
+
+impl Standing {
+    fn held(self) -> Option<Held> {
+        let name = format!("{}/{}", self.projection, self.key?);
+        Some(Held {
+            name,
+            first: parking::position(self.first_position?),
+        })
     }
 }

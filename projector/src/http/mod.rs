@@ -32,7 +32,12 @@ pub(crate) struct Parts {
 impl ReadSide {
     /// Queries over this pool; `moves` wakes those that wait for a position.
     pub fn new(pool: PgPool, store: Arc<dyn EventStore>, personal: Personal, moves: Moves) -> Self {
-        Self(Arc::new(Parts { pool, store, personal, moves }))
+        Self(Arc::new(Parts {
+            pool,
+            store,
+            personal,
+            moves,
+        }))
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
@@ -52,7 +57,9 @@ impl ReadSide {
 pub(crate) fn database(error: sqlx::Error) -> Problem {
     let missing = |error: &dyn sqlx::error::DatabaseError| {
         // The schema or a table of it was dropped.
-        error.code().is_some_and(|code| code == "42P01" || code == "3F000")
+        error
+            .code()
+            .is_some_and(|code| code == "42P01" || code == "3F000")
     };
     match &error {
         error if postgres::is_unavailable(error) => Problem::database_unavailable(),

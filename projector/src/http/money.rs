@@ -17,7 +17,10 @@ pub struct Money {
 impl Money {
     /// An amount out of its two columns.
     pub fn new(amount: i64, currency: impl Into<String>) -> Self {
-        Self { amount, currency: currency.into() }
+        Self {
+            amount,
+            currency: currency.into(),
+        }
     }
 }
 

@@ -37,7 +37,10 @@ pub(crate) fn migrations() -> impl Iterator<Item = Embedded> {
 /// One column of all rows, as an array to bind.
 macro_rules! column {
     ($rows:expr, $field:ident) => {
-        $rows.iter().map(|row| row.$field.clone()).collect::<Vec<_>>()
+        $rows
+            .iter()
+            .map(|row| row.$field.clone())
+            .collect::<Vec<_>>()
     };
 }
 pub(crate) use column;
@@ -45,14 +48,20 @@ pub(crate) use column;
 /// One column of times, as an array to bind.
 macro_rules! times {
     ($rows:expr, $field:ident) => {
-        $rows.iter().map(|row| jiff_sqlx::Timestamp::from(row.$field)).collect::<Vec<_>>()
+        $rows
+            .iter()
+            .map(|row| jiff_sqlx::Timestamp::from(row.$field))
+            .collect::<Vec<_>>()
     };
 }
 pub(crate) use times;
 
 /// A text that is looked for anywhere in a column: what means something to `like` is taken literally.
 pub(crate) fn anywhere(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    let escaped = text
+        .replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_");
     format!("%{escaped}%")
 }
 
@@ -63,8 +72,10 @@ mod tests {
     #[test]
     fn every_projection_has_a_name_and_tables_of_its_own() {
         let mut names: Vec<&str> = all().iter().map(|projection| projection.name()).collect();
-        let mut tables: Vec<&str> =
-            all().iter().flat_map(|projection| projection.tables().iter().map(|table| table.name)).collect();
+        let mut tables: Vec<&str> = all()
+            .iter()
+            .flat_map(|projection| projection.tables().iter().map(|table| table.name))
+            .collect();
         let (name_count, table_count) = (names.len(), tables.len());
         names.dedup();
         tables.sort_unstable();

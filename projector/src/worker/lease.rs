@@ -59,7 +59,12 @@ impl Lease {
     pub fn keep(pool: PgPool, holder: Arc<str>) -> Self {
         let (say, lost) = watch::channel(false);
         let keeper = tokio::spawn(renew(pool.clone(), Arc::clone(&holder), say));
-        Self { pool, holder, lost, keeper }
+        Self {
+            pool,
+            holder,
+            lost,
+            keeper,
+        }
     }
 
     /// Returns when the lease is lost.
@@ -92,10 +97,15 @@ async fn renew(pool: PgPool, holder: Arc<str>, lost: watch::Sender<bool>) {
         match tokio::time::timeout(RENEW_TIMEOUT, acquire(&pool, &holder)).await {
             Ok(Ok(true)) => good_until = asked + LEASE,
             Ok(Ok(false)) => {
-                tracing::warn!(holder = &*holder, "another replica has taken the projector's lease");
+                tracing::warn!(
+                    holder = &*holder,
+                    "another replica has taken the projector's lease"
+                );
                 break;
             }
-            Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the projector's lease was not renewed"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %Chain(&error), "the projector's lease was not renewed")
+            }
             Err(_) => tracing::warn!("the projector's lease was not renewed in time"),
         }
         if Instant::now() >= good_until {

@@ -32,7 +32,13 @@ pub(super) enum Moved {
 
 impl Live {
     pub fn new(applier: Applier, position: Position) -> Self {
-        Self { applier, position, passed: None, committed_at: Instant::now(), rate: 0.0 }
+        Self {
+            applier,
+            position,
+            passed: None,
+            committed_at: Instant::now(),
+            rate: 0.0,
+        }
     }
 
     pub fn position(&self) -> Position {
@@ -50,8 +56,12 @@ impl Live {
     ) -> Result<Moved, ApplyError> {
         let fresh = batch.partition_point(|event| event.position <= self.position);
         let batch = batch.get(fresh..).unwrap_or_default();
-        let Some(last) = batch.last() else { return Ok(Moved::On) };
-        let concerned = batch.iter().any(|event| self.applier.projection.key(event).is_some());
+        let Some(last) = batch.last() else {
+            return Ok(Moved::On);
+        };
+        let concerned = batch
+            .iter()
+            .any(|event| self.applier.projection.key(event).is_some());
         if !concerned && !idle && self.committed_at.elapsed() < COALESCE {
             self.passed = Some(last.clone());
             return Ok(Moved::On);
@@ -67,26 +77,45 @@ impl Live {
         }
     }
 
-    async fn commit(&mut self, pool: &PgPool, batch: &[Recorded], behind: u64) -> Result<Moved, ApplyError> {
+    async fn commit(
+        &mut self,
+        pool: &PgPool,
+        batch: &[Recorded],
+        behind: u64,
+    ) -> Result<Moved, ApplyError> {
         let name = self.applier.projection.name();
         let started = Instant::now();
-        let seconds = started.duration_since(self.committed_at).as_secs_f64().max(0.001);
+        let seconds = started
+            .duration_since(self.committed_at)
+            .as_secs_f64()
+            .max(0.001);
         let now = batch.len() as f64 / seconds;
-        self.rate = if self.rate == 0.0 { now } else { self.rate + RATE_WEIGHT * (now - self.rate) };
-        match self.applier.apply(pool, self.position, batch, self.rate).await? {
+        self.rate = if self.rate == 0.0 {
+            now
+        } else {
+            self.rate + RATE_WEIGHT * (now - self.rate)
+        };
+        match self
+            .applier
+            .apply(pool, self.position, batch, self.rate)
+            .await?
+        {
             Applied::Committed { events, parked } => {
                 if let Some(last) = batch.last() {
                     self.position = last.position;
                 }
                 self.passed = None;
                 self.committed_at = started;
-                metrics::counter!("waybill_projection_events_total", "projection" => name).increment(events as u64);
-                metrics::gauge!("waybill_projection_position", "projection" => name).set(self.position.0 as f64);
-                metrics::gauge!("waybill_projection_lag", "projection" => name).set(behind as f64);
-                metrics::histogram!("waybill_projection_batch_seconds", "projection" => name)
+                metrics::counter!("waybill_projector_events_total", "projection" => name)
+                    .increment(events as u64);
+                metrics::gauge!("waybill_projector_position", "projection" => name)
+                    .set(self.position.0 as f64);
+                metrics::gauge!("waybill_projector_lag", "projection" => name).set(behind as f64);
+                metrics::histogram!("waybill_projector_batch_seconds", "projection" => name)
                     .record(started.elapsed().as_secs_f64());
                 if parked > 0 {
-                    metrics::gauge!("waybill_projection_parked", "projection" => name).increment(parked as f64);
+                    metrics::gauge!("waybill_projector_parked", "projection" => name)
+                        .increment(parked as f64);
                 }
                 Ok(Moved::On)
             }

@@ -49,8 +49,13 @@ pub(super) async fn mismatch(
     }
     let there = store.at(position).await?.map(|event| event.event_id);
     if there != checkpoint.event_id {
-        let found = there.map_or_else(|| "no event of ours".to_owned(), |id| format!("the event {id}"));
-        let expected = checkpoint.event_id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+        let found = there.map_or_else(
+            || "no event of ours".to_owned(),
+            |id| format!("the event {id}"),
+        );
+        let expected = checkpoint
+            .event_id
+            .map_or_else(|| "none".to_owned(), |id| id.to_string());
         return Ok(Some(format!(
             "the log has lost its tail and grown again: at position {position} it holds {found}, the rows were built \
              from {expected}; {remedy}"

@@ -3,9 +3,10 @@
 
 mod intake;
 mod lease;
-mod log_check;
 mod live;
+mod log_check;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use event_store::{EventStore, LoadError, SubscribeError};
 use service_kit::Shutdown;
 use service_kit::problem::Chain;
 
-use crate::apply::{Applier, ResumeError, Resumed};
+use crate::apply::{Applier, ResumeError};
 use crate::caught_up::Moves;
 use crate::checkpoint::{self, Checkpoint};
 use crate::migrations::{self, SchemaError};
@@ -25,7 +26,7 @@ use crate::personal::Personal;
 use crate::projection::{ApplyError, Projection};
 use crate::schema::Schema;
 
-pub(crate) use intake::next_batch;
+pub(crate) use intake::Intake;
 use lease::{Lease, TAKEOVER_POLL_PERIOD};
 use live::{Live, Moved};
 
@@ -49,6 +50,9 @@ pub struct Worker {
     moves: Moves,
     holder: Arc<str>,
 }
+
+/// The generation of each projection in which its parked keys were tried again.
+type Retried = HashMap<&'static str, i64>;
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -94,7 +98,14 @@ impl Worker {
         instance: &str,
     ) -> Self {
         let holder = format!("{instance}/{}", Uuid::now_v7()).into();
-        Self { pool, store, personal, projections, moves, holder }
+        Self {
+            pool,
+            store,
+            personal,
+            projections,
+            moves,
+            holder,
+        }
     }
 
     /// The name it holds the lease under.
@@ -129,11 +140,15 @@ impl Worker {
             pause(shutdown, TAKEOVER_POLL_PERIOD).await;
             return Ok(());
         }
-        tracing::info!(holder = &*self.holder, "this replica writes the read models");
+        tracing::info!(
+            holder = &*self.holder,
+            "this replica writes the read models"
+        );
         metrics::gauge!("waybill_projector_is_writer").set(1.0);
         let lease = Lease::keep(self.pool.clone(), Arc::clone(&self.holder));
+        let mut retried = Retried::new();
         let ended = loop {
-            match self.session(&lease, shutdown).await {
+            match self.session(&lease, shutdown, &mut retried).await {
                 Ok(SessionEnd::Changed) => {}
                 Ok(SessionEnd::Shutdown | SessionEnd::LeaseLost) => break Ok(()),
                 Err(error) => break Err(error),
@@ -145,22 +160,31 @@ impl Worker {
     }
 
     /// From the checkpoints to the first thing that makes it begin again.
-    async fn session(&self, lease: &Lease, shutdown: &Shutdown) -> Result<SessionEnd, SessionError> {
+    async fn session(
+        &self,
+        lease: &Lease,
+        shutdown: &Shutdown,
+        retried: &mut Retried,
+    ) -> Result<SessionEnd, SessionError> {
         let log = log_check::look(&*self.store).await?;
         let appliers = self.appliers(&log.identity);
-        self.judge(&log, &appliers).await?;
+        self.judge(&log, &appliers, retried).await?;
         let start = self.checkpoints().await?;
         let mut live: Vec<Live> = appliers
             .into_iter()
             .filter_map(|applier| {
-                let checkpoint = start.iter().find(|c| c.projection == applier.projection.name())?;
-                checkpoint.runs().then(|| Live::new(applier, checkpoint.position.0))
+                let checkpoint = start
+                    .iter()
+                    .find(|c| c.projection == applier.projection.name())?;
+                checkpoint
+                    .runs()
+                    .then(|| Live::new(applier, checkpoint.position.0))
             })
             .collect();
         let Some(lowest) = live.iter().map(Live::position).min() else {
             return self.wait_for_change(&start, lease, shutdown).await;
         };
-        let mut subscription = self.store.subscribe(lowest, &["evt.>"]).await?;
+        let mut intake = Intake::new(self.store.subscribe(lowest, &["evt.>"]).await?);
         let mut control = tokio::time::interval(CONTROL_PERIOD);
         let mut recheck = tokio::time::interval_at(
             tokio::time::Instant::now() + STOPPED_RECHECK_PERIOD,
@@ -186,11 +210,15 @@ impl Worker {
                     continue;
                 }
                 _ = recheck.tick(), if any_stopped => return Ok(SessionEnd::Changed),
-                batch = next_batch(&mut subscription, BATCH_EVENTS_MAX) => batch?,
+                batch = intake.next_batch(BATCH_EVENTS_MAX) => batch?,
             };
-            let idle = subscription.caught_up();
-            let behind = subscription.behind();
-            let moves = futures::future::join_all(live.iter_mut().map(|one| one.take(&self.pool, &batch, idle, behind))).await;
+            let idle = intake.caught_up();
+            let behind = intake.behind();
+            let moves = futures::future::join_all(
+                live.iter_mut()
+                    .map(|one| one.take(&self.pool, &batch, idle, behind)),
+            )
+            .await;
             self.moves.announce();
             for moved in moves {
                 match moved? {
@@ -202,18 +230,34 @@ impl Worker {
     }
 
     /// Decides which projections may go on: not one whose rows do not belong to the log, nor one that parks more and
-    /// more. What is parked is tried again first: another build, or a key that was missing, may have cured it.
-    async fn judge(&self, log: &log_check::LogSeen, appliers: &[Applier]) -> Result<(), SessionError> {
-        let names: Vec<&str> = appliers.iter().map(|applier| applier.projection.name()).collect();
+    /// more.
+    async fn judge(
+        &self,
+        log: &log_check::LogSeen,
+        appliers: &[Applier],
+        retried: &mut Retried,
+    ) -> Result<(), SessionError> {
+        let names: Vec<&str> = appliers
+            .iter()
+            .map(|applier| applier.projection.name())
+            .collect();
         let mut connection = self.pool.acquire().await?;
         checkpoint::ensure(&mut connection, &Schema::LIVE, &names).await?;
         let checkpoints = checkpoint::all(&mut connection, &Schema::LIVE).await?;
         for applier in appliers {
             let name = applier.projection.name();
-            let Some(checkpoint) = checkpoints.iter().find(|checkpoint| checkpoint.projection == name) else { continue };
+            let Some(checkpoint) = checkpoints
+                .iter()
+                .find(|checkpoint| checkpoint.projection == name)
+            else {
+                continue;
+            };
             let why = match log_check::mismatch(&*self.store, log, checkpoint).await? {
                 Some(why) => Some(why),
-                None => self.retry_parked(applier).await?,
+                None => {
+                    self.look_at_parked(applier, checkpoint.generation, retried)
+                        .await?
+                }
             };
             if let Some(why) = &why
                 && checkpoint.stopped.as_ref() != Some(why)
@@ -225,21 +269,23 @@ impl Worker {
         Ok(())
     }
 
-    /// Tries what is parked again; says why the projection must stop when too much stays parked.
-    async fn retry_parked(&self, applier: &Applier) -> Result<Option<String>, SessionError> {
+    /// Tries what is parked again, once in this turn and whenever a person asks for it: another build, or a key that
+    /// was missing, may have cured it. Says why the projection must stop when too much stays parked.
+    async fn look_at_parked(
+        &self,
+        applier: &Applier,
+        generation: i64,
+        retried: &mut Retried,
+    ) -> Result<Option<String>, SessionError> {
         let name = applier.projection.name();
         let mut connection = self.pool.acquire().await?;
-        let parked = parking::list(&mut connection, &Schema::LIVE, name).await?;
-        drop(connection);
-        let mut left = 0;
-        for parked in parked {
-            match applier.resume(&self.pool, &*self.store, parked.key).await? {
-                Resumed::StillParked { .. } => left += 1,
-                Resumed::Released | Resumed::NotParked => {
-                    tracing::info!(projection = name, key = %parked.key, "a parked key is in the rows again");
-                }
+        if retried.insert(name, generation) != Some(generation) {
+            for parked in parking::list(&mut connection, &Schema::LIVE, name).await? {
+                let resumed = applier.resume(&self.pool, &*self.store, parked.key).await?;
+                tracing::info!(projection = name, key = %parked.key, ?resumed, "parked key tried again");
             }
         }
+        let left = parking::count(&mut connection, &Schema::LIVE, name).await?;
         metrics::gauge!("waybill_projector_parked", "projection" => name).set(left as f64);
         Ok((left > PARKED_KEYS_MAX).then(|| parking::too_many(name)))
     }
@@ -287,7 +333,11 @@ impl Worker {
 /// Whether a person or a rebuild has done something that the session does not know of.
 fn changed(start: &[Checkpoint], now: &[Checkpoint]) -> bool {
     let told = |checkpoint: &Checkpoint| {
-        (checkpoint.projection.clone(), checkpoint.runs(), checkpoint.generation)
+        (
+            checkpoint.projection.clone(),
+            checkpoint.runs(),
+            checkpoint.generation,
+        )
     };
     !start.iter().map(told).eq(now.iter().map(told))
 }

@@ -84,7 +84,11 @@ impl From<Row> for CatalogItem {
         Self {
             product_id: row.product_id,
             partner_id: row.partner_id,
-            partner: Seller { id: row.partner_id, title: row.title, brand: row.partner_brand },
+            partner: Seller {
+                id: row.partner_id,
+                title: row.title,
+                brand: row.partner_brand,
+            },
             sku: row.sku,
             name: row.name,
             brand: row.brand,

@@ -20,7 +20,11 @@ use crate::projection::{ApplyError, Batch, Projection, Table};
 
 /// The projection's name.
 pub const NAME: &str = "catalogue";
-pub(crate) const MIGRATION: Embedded = Embedded { version: 20, name: "catalogue", sql: include_str!("tables.sql") };
+pub(crate) const MIGRATION: Embedded = Embedded {
+    version: 20,
+    name: "catalogue",
+    sql: include_str!("tables.sql"),
+};
 
 /// One row a product, a partner, an offer.
 pub struct Catalogue;
@@ -33,9 +37,18 @@ impl Projection for Catalogue {
 
     fn tables(&self) -> &'static [Table] {
         &[
-            Table { name: "products", key: "id" },
-            Table { name: "partners", key: "id" },
-            Table { name: "offers", key: "id" },
+            Table {
+                name: "products",
+                key: "id",
+            },
+            Table {
+                name: "partners",
+                key: "id",
+            },
+            Table {
+                name: "offers",
+                key: "id",
+            },
         ]
     }
 
@@ -52,13 +65,13 @@ impl Projection for Catalogue {
 }
 
 fn of<'e>(events: &[&'e Recorded], aggregate: &str) -> Vec<&'e Recorded> {
-    let wanted = |event: &&&Recorded| event.subject.aggregate().is_some_and(|(name, _)| name == aggregate);
+    let wanted = |event: &&&Recorded| {
+        event
+            .subject
+            .aggregate()
+            .is_some_and(|(name, _)| name == aggregate)
+    };
     events.iter().filter(wanted).copied().collect()
-}
-
-/// The version of an event as its row keeps it.
-fn version(event: &Recorded) -> Result<i64, ApplyError> {
-    i64::try_from(event.version.0).map_err(|error| ApplyError::event(event, error))
 }
 
 pub(crate) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {

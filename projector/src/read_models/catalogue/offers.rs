@@ -7,8 +7,7 @@ use uuid::Uuid;
 use event_schema::offer::Event;
 use event_schema::{Recorded, Timestamp};
 
-use super::version;
-use crate::projection::{ApplyError, Batch, decode, ids};
+use crate::projection::{ApplyError, Batch, decode, following, ids};
 use crate::read_models::{column, times};
 
 #[derive(sqlx::FromRow)]
@@ -31,13 +30,14 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
     if events.is_empty() {
         return Ok(());
     }
-    let mut rows: BTreeMap<Uuid, Row> = sqlx::query_as(batch.sql("select * from read.offers where id = any($1)"))
-        .bind(ids(events))
-        .fetch_all(batch.connection())
-        .await?
-        .into_iter()
-        .map(|row: Row| (row.id, row))
-        .collect();
+    let mut rows: BTreeMap<Uuid, Row> =
+        sqlx::query_as(batch.sql("select * from read.offers where id = any($1)"))
+            .bind(ids(events))
+            .fetch_all(batch.connection())
+            .await?
+            .into_iter()
+            .map(|row: Row| (row.id, row))
+            .collect();
     for recorded in events {
         change(&mut rows, recorded)?;
     }
@@ -45,7 +45,9 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
 }
 
 fn change(rows: &mut BTreeMap<Uuid, Row>, recorded: &Recorded) -> Result<(), ApplyError> {
-    let Some(id) = recorded.aggregate_id() else { return Ok(()) };
+    let Some(id) = recorded.aggregate_id() else {
+        return Ok(());
+    };
     let at = recorded.metadata.occurred_at;
     match decode(recorded)? {
         Event::Set(set) => {
@@ -58,17 +60,19 @@ fn change(rows: &mut BTreeMap<Uuid, Row>, recorded: &Recorded) -> Result<(), App
                 currency: set.price.currency.code().to_owned(),
                 active: set.active,
                 removed: false,
-                version: version(recorded)?,
+                version: following(recorded, rows.get(&id).map_or(0, |row| row.version))?,
                 created_at,
                 updated_at: at,
             };
             rows.insert(id, row);
         }
         Event::Removed(_) => {
-            let row = rows.get_mut(&id).ok_or_else(|| ApplyError::event(recorded, "the offer was never set"))?;
+            let row = rows
+                .get_mut(&id)
+                .ok_or_else(|| ApplyError::event(recorded, "the offer was never set"))?;
             row.removed = true;
             row.active = false;
-            row.version = version(recorded)?;
+            row.version = following(recorded, row.version)?;
             row.updated_at = at;
         }
     }

@@ -50,7 +50,8 @@ pub struct Partner {
 }
 
 pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
-    api.routes(ALLOWED, routes!(list)).routes(ALLOWED, routes!(show))
+    api.routes(ALLOWED, routes!(list))
+        .routes(ALLOWED, routes!(show))
 }
 
 /// All partners, by title; a partner sees himself.
@@ -78,7 +79,9 @@ async fn list(
     .fetch_all(read.pool())
     .await
     .map_err(database)?;
-    Ok(reading.answer(Page::from_surplus(rows, page.limit, |row| (row.title.clone(), row.id))))
+    Ok(reading.answer(Page::from_surplus(rows, page.limit, |row| {
+        (row.title.clone(), row.id)
+    })))
 }
 
 /// One partner.
@@ -93,13 +96,14 @@ async fn show(
     Path(id): Path<Uuid>,
 ) -> Result<Answer<Partner>, Problem> {
     let reading = read.reading(asked, READS, Some(id)).await?;
-    let row: Option<Partner> =
-        sqlx::query_as("select * from read.partners where id = $1 and ($2::uuid is null or id = $2)")
-            .bind(id)
-            .bind(only(&caller))
-            .fetch_optional(read.pool())
-            .await
-            .map_err(database)?;
+    let row: Option<Partner> = sqlx::query_as(
+        "select * from read.partners where id = $1 and ($2::uuid is null or id = $2)",
+    )
+    .bind(id)
+    .bind(only(&caller))
+    .fetch_optional(read.pool())
+    .await
+    .map_err(database)?;
     let row = row.ok_or_else(|| reading.nothing(format!("there is no partner {id}")))?;
     let version = row.version;
     Ok(reading.answer(row).version(version))
@@ -107,5 +111,9 @@ async fn show(
 
 /// Who is shown: everybody to an admin, himself to a partner.
 fn only(caller: &Caller) -> Option<Uuid> {
-    if caller.is(Role::Admin) { None } else { Some(caller.subject) }
+    if caller.is(Role::Admin) {
+        None
+    } else {
+        Some(caller.subject)
+    }
 }

@@ -7,8 +7,7 @@ use uuid::Uuid;
 use event_schema::partner::{Added, Changed, Event};
 use event_schema::{Recorded, Timestamp};
 
-use super::version;
-use crate::projection::{ApplyError, Batch, decode, ids};
+use crate::projection::{ApplyError, Batch, decode, following, ids};
 use crate::read_models::{column, times};
 
 #[derive(sqlx::FromRow)]
@@ -33,13 +32,14 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
     if events.is_empty() {
         return Ok(());
     }
-    let mut rows: BTreeMap<Uuid, Row> = sqlx::query_as(batch.sql("select * from read.partners where id = any($1)"))
-        .bind(ids(events))
-        .fetch_all(batch.connection())
-        .await?
-        .into_iter()
-        .map(|row: Row| (row.id, row))
-        .collect();
+    let mut rows: BTreeMap<Uuid, Row> =
+        sqlx::query_as(batch.sql("select * from read.partners where id = any($1)"))
+            .bind(ids(events))
+            .fetch_all(batch.connection())
+            .await?
+            .into_iter()
+            .map(|row: Row| (row.id, row))
+            .collect();
     for recorded in events {
         change(&mut rows, recorded)?;
     }
@@ -47,12 +47,17 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
 }
 
 fn change(rows: &mut BTreeMap<Uuid, Row>, recorded: &Recorded) -> Result<(), ApplyError> {
-    let Some(id) = recorded.aggregate_id() else { return Ok(()) };
+    let Some(id) = recorded.aggregate_id() else {
+        return Ok(());
+    };
     let event = decode(recorded)?;
     if let Event::Added(added) = &event {
-        rows.entry(id).or_insert_with(|| Row::new(id, added.clone(), recorded.metadata.occurred_at));
+        rows.entry(id)
+            .or_insert_with(|| Row::new(id, added.clone(), recorded.metadata.occurred_at));
     }
-    let row = rows.get_mut(&id).ok_or_else(|| ApplyError::event(recorded, "the partner was never added"))?;
+    let row = rows
+        .get_mut(&id)
+        .ok_or_else(|| ApplyError::event(recorded, "the partner was never added"))?;
     match event {
         Event::Added(_) => {}
         Event::Changed(changed) => row.describe(changed),
@@ -60,14 +65,21 @@ fn change(rows: &mut BTreeMap<Uuid, Row>, recorded: &Recorded) -> Result<(), App
         Event::Enabled(_) => row.enabled = true,
         Event::Disabled(_) => row.enabled = false,
     }
-    row.version = version(recorded)?;
+    row.version = following(recorded, row.version)?;
     row.updated_at = recorded.metadata.occurred_at;
     Ok(())
 }
 
 impl Row {
     fn new(id: Uuid, added: Added, at: Timestamp) -> Self {
-        let Added { title, brand, phone, email, address, webhook_url } = added;
+        let Added {
+            title,
+            brand,
+            phone,
+            email,
+            address,
+            webhook_url,
+        } = added;
         Self {
             id,
             title,
@@ -85,7 +97,14 @@ impl Row {
     }
 
     fn describe(&mut self, changed: Changed) {
-        let Changed { title, brand, phone, email, address, webhook_url } = changed;
+        let Changed {
+            title,
+            brand,
+            phone,
+            email,
+            address,
+            webhook_url,
+        } = changed;
         self.title = title;
         self.brand = brand;
         self.phone = phone;

@@ -104,7 +104,8 @@ struct Filter {
 }
 
 pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
-    api.routes(ALLOWED, routes!(list)).routes(ALLOWED, routes!(show))
+    api.routes(ALLOWED, routes!(list))
+        .routes(ALLOWED, routes!(show))
 }
 
 /// Products that are sold (a partner: his own), by name.
@@ -172,5 +173,9 @@ async fn show(
 
 /// Whose products are shown: everybody's to an admin, his own to a partner.
 fn only_of(caller: &Caller) -> Option<Uuid> {
-    if caller.is(Role::Admin) { None } else { Some(caller.subject) }
+    if caller.is(Role::Admin) {
+        None
+    } else {
+        Some(caller.subject)
+    }
 }

@@ -7,8 +7,7 @@ use uuid::Uuid;
 use event_schema::product::{Added, Details, Event};
 use event_schema::{Recorded, Timestamp};
 
-use super::version;
-use crate::projection::{ApplyError, Batch, decode, ids};
+use crate::projection::{ApplyError, Batch, decode, following, ids};
 use crate::read_models::{column, times};
 
 #[derive(sqlx::FromRow)]
@@ -37,13 +36,14 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
     if events.is_empty() {
         return Ok(());
     }
-    let mut rows: BTreeMap<Uuid, Row> = sqlx::query_as(batch.sql("select * from read.products where id = any($1)"))
-        .bind(ids(events))
-        .fetch_all(batch.connection())
-        .await?
-        .into_iter()
-        .map(|row: Row| (row.id, row))
-        .collect();
+    let mut rows: BTreeMap<Uuid, Row> =
+        sqlx::query_as(batch.sql("select * from read.products where id = any($1)"))
+            .bind(ids(events))
+            .fetch_all(batch.connection())
+            .await?
+            .into_iter()
+            .map(|row: Row| (row.id, row))
+            .collect();
     for recorded in events {
         change(&mut rows, recorded)?;
     }
@@ -51,9 +51,14 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
 }
 
 fn change(rows: &mut BTreeMap<Uuid, Row>, recorded: &Recorded) -> Result<(), ApplyError> {
-    let Some(id) = recorded.aggregate_id() else { return Ok(()) };
+    let Some(id) = recorded.aggregate_id() else {
+        return Ok(());
+    };
     let row = match decode(recorded)? {
-        Event::Added(added) => rows.entry(id).or_insert(Row::new(id, added, recorded.metadata.occurred_at)),
+        Event::Added(added) => {
+            rows.entry(id)
+                .or_insert(Row::new(id, added, recorded.metadata.occurred_at))
+        }
         event @ (Event::Changed(_) | Event::Removed(_)) => {
             let row = rows
                 .get_mut(&id)
@@ -66,14 +71,19 @@ fn change(rows: &mut BTreeMap<Uuid, Row>, recorded: &Recorded) -> Result<(), App
             row
         }
     };
-    row.version = version(recorded)?;
+    row.version = following(recorded, row.version)?;
     row.updated_at = recorded.metadata.occurred_at;
     Ok(())
 }
 
 impl Row {
     fn new(id: Uuid, added: Added, at: Timestamp) -> Self {
-        let Added { sku, sku_key: _, partner_id, details } = added;
+        let Added {
+            sku,
+            sku_key: _,
+            partner_id,
+            details,
+        } = added;
         let mut row = Self {
             id,
             sku,
@@ -97,7 +107,16 @@ impl Row {
     }
 
     fn describe(&mut self, details: Details) {
-        let Details { name, brand, category, size, color, description, picture_url, unit_cost } = details;
+        let Details {
+            name,
+            brand,
+            category,
+            size,
+            color,
+            description,
+            picture_url,
+            unit_cost,
+        } = details;
         self.name = name;
         self.brand = brand;
         self.category = category;

@@ -1,12 +1,14 @@
 //! Products, partners, and what can be bought.
 
-use event_schema::{offer, partner, product};
 use event_schema::ids::{PartnerId, ProductId};
+use event_schema::{offer, partner, product};
 use serde_json::json;
 use service_kit::Role;
 use uuid::Uuid;
 
-use crate::testing::stories::{details, eur, offer as offered, partner as selling, product as added, received};
+use crate::testing::stories::{
+    details, eur, offer as offered, partner as selling, product as added, received,
+};
 use crate::testing::{Shop, to};
 
 #[tokio::test]
@@ -14,16 +16,35 @@ async fn a_product_is_shown_as_it_was_last_described() {
     let shop = Shop::new().await.open().await;
     let (mug, corner) = (Uuid::now_v7(), Uuid::now_v7());
     shop.happens([added(mug, Some(corner), "mug")]).await;
-    let changed = product::Details { name: "big mug".into(), unit_cost: eur(500), ..details("mug") };
-    shop.happens([to(mug, [product::Event::from(product::Changed { details: changed })])]).await;
+    let changed = product::Details {
+        name: "big mug".into(),
+        unit_cost: eur(500),
+        ..details("mug")
+    };
+    shop.happens([to(
+        mug,
+        [product::Event::from(product::Changed { details: changed })],
+    )])
+    .await;
     let got = shop.ask(&format!("/v1/products/{mug}")).await;
     assert_eq!(
-        (&got.body["name"], &got.body["sku"], &got.body["unit_cost"], &got.body["color"]),
-        (&json!("big mug"), &json!("MUG"), &json!({"amount": 500, "currency": "EUR"}), &json!("blue"))
+        (
+            &got.body["name"],
+            &got.body["sku"],
+            &got.body["unit_cost"],
+            &got.body["color"]
+        ),
+        (
+            &json!("big mug"),
+            &json!("MUG"),
+            &json!({"amount": 500, "currency": "EUR"}),
+            &json!("blue")
+        )
     );
     assert_eq!(got.header("etag"), Some("\"2\""));
 
-    shop.happens([to(mug, [product::Event::from(product::Removed {})])]).await;
+    shop.happens([to(mug, [product::Event::from(product::Removed {})])])
+        .await;
     assert_eq!(shop.ask(&format!("/v1/products/{mug}")).await.status, 404);
     assert!(shop.ask("/v1/products").await.ids().is_empty());
 }
@@ -33,18 +54,33 @@ async fn products_are_found_by_brand_category_and_text_and_partners_find_their_o
     let shop = Shop::new().await.open().await;
     let (mine, theirs) = (Uuid::now_v7(), Uuid::now_v7());
     let (mug, pot, lamp) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
-    let in_the_hall = product::Details { brand: "Bright".into(), category: "hall".into(), ..details("100% lamp") };
+    let in_the_hall = product::Details {
+        brand: "Bright".into(),
+        category: "hall".into(),
+        ..details("100% lamp")
+    };
     shop.happens([
         added(mug, Some(mine), "mug"),
         added(pot, Some(theirs), "pot"),
         added(lamp, Some(mine), "lamp"),
     ])
     .await;
-    shop.happens([to(lamp, [product::Event::from(product::Changed { details: in_the_hall })])]).await;
+    shop.happens([to(
+        lamp,
+        [product::Event::from(product::Changed {
+            details: in_the_hall,
+        })],
+    )])
+    .await;
 
     let found = async |query: &str| -> Vec<String> {
         let got = shop.ask(&format!("/v1/products{query}")).await;
-        got.body["data"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+        got.body["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(found("").await, ["100% lamp", "mug", "pot"]);
     assert_eq!(found("?brand=Corner").await, ["mug", "pot"]);
@@ -55,7 +91,9 @@ async fn products_are_found_by_brand_category_and_text_and_partners_find_their_o
 
     let own = shop.get("/v1/products", Role::Partner, theirs).await;
     assert_eq!(own.ids(), [pot.to_string()]);
-    let got = shop.get(&format!("/v1/products/{mug}"), Role::Partner, theirs).await;
+    let got = shop
+        .get(&format!("/v1/products/{mug}"), Role::Partner, theirs)
+        .await;
     assert_eq!((got.status.as_u16(), got.code()), (404, "not_found"));
 }
 
@@ -63,15 +101,33 @@ async fn products_are_found_by_brand_category_and_text_and_partners_find_their_o
 async fn a_partner_sees_himself_and_an_admin_everybody() {
     let shop = Shop::new().await.open().await;
     let (corner, north) = (Uuid::now_v7(), Uuid::now_v7());
-    shop.happens([selling(north, "North"), selling(corner, "Corner")]).await;
-    shop.happens([to(north, [partner::Event::from(partner::Disabled {})])]).await;
-    assert_eq!(shop.ask("/v1/partners").await.ids(), [corner.to_string(), north.to_string()]);
+    shop.happens([selling(north, "North"), selling(corner, "Corner")])
+        .await;
+    shop.happens([to(north, [partner::Event::from(partner::Disabled {})])])
+        .await;
+    assert_eq!(
+        shop.ask("/v1/partners").await.ids(),
+        [corner.to_string(), north.to_string()]
+    );
     let got = shop.get("/v1/partners", Role::Partner, north).await;
     assert_eq!(got.ids(), [north.to_string()]);
-    assert_eq!((&got.body["data"][0]["verified"], &got.body["data"][0]["enabled"]), (&json!(true), &json!(false)));
-    let got = shop.get(&format!("/v1/partners/{corner}"), Role::Partner, north).await;
+    assert_eq!(
+        (
+            &got.body["data"][0]["verified"],
+            &got.body["data"][0]["enabled"]
+        ),
+        (&json!(true), &json!(false))
+    );
+    let got = shop
+        .get(&format!("/v1/partners/{corner}"), Role::Partner, north)
+        .await;
     assert_eq!(got.status, 404);
-    assert_eq!(shop.ask(&format!("/v1/partners/{north}")).await.header("etag"), Some("\"4\""));
+    assert_eq!(
+        shop.ask(&format!("/v1/partners/{north}"))
+            .await
+            .header("etag"),
+        Some("\"4\"")
+    );
 }
 
 #[tokio::test]
@@ -92,21 +148,46 @@ async fn the_catalogue_holds_only_what_can_be_bought_with_its_availability() {
         received(mug, 12),
     ])
     .await;
-    shop.happens([to(north, [partner::Event::from(partner::Disabled {})])]).await;
-    shop.happens([to(lamp, [product::Event::from(product::Removed {})])]).await;
+    shop.happens([to(north, [partner::Event::from(partner::Disabled {})])])
+        .await;
+    shop.happens([to(lamp, [product::Event::from(product::Removed {})])])
+        .await;
 
     // Nobody has to be signed in to look.
     let got = shop.get_with("/v1/catalog", None, &[]).await;
     let items = got.body["data"].as_array().unwrap();
-    assert_eq!(items.len(), 1, "an inactive offer, a disabled partner and a removed product are not shown: {items:?}");
     assert_eq!(
-        (&items[0]["product_id"], &items[0]["price"], &items[0]["available"], &items[0]["partner"]["title"]),
-        (&json!(mug), &json!({"amount": 850, "currency": "EUR"}), &json!(12), &json!("Corner"))
+        items.len(),
+        1,
+        "an inactive offer, a disabled partner and a removed product are not shown: {items:?}"
     );
-    assert!(items[0].get("unit_cost").is_none(), "what a unit costs the seller is his own business");
+    assert_eq!(
+        (
+            &items[0]["product_id"],
+            &items[0]["price"],
+            &items[0]["available"],
+            &items[0]["partner"]["title"]
+        ),
+        (
+            &json!(mug),
+            &json!({"amount": 850, "currency": "EUR"}),
+            &json!(12),
+            &json!("Corner")
+        )
+    );
+    assert!(
+        items[0].get("unit_cost").is_none(),
+        "what a unit costs the seller is his own business"
+    );
 
-    let removed = offer::Removed { partner_id: PartnerId(corner), product_id: ProductId(mug) };
+    let removed = offer::Removed {
+        partner_id: PartnerId(corner),
+        product_id: ProductId(mug),
+    };
     let id = offer::id(PartnerId(corner), ProductId(mug));
     shop.happens([to(id, [offer::Event::from(removed)])]).await;
-    assert_eq!(shop.get_with("/v1/catalog", None, &[]).await.body["data"], json!([]));
+    assert_eq!(
+        shop.get_with("/v1/catalog", None, &[]).await.body["data"],
+        json!([])
+    );
 }

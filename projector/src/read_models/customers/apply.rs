@@ -8,7 +8,7 @@ use event_schema::customer::{Event, Role};
 use event_schema::{PersonalKey, Recorded, Timestamp};
 
 use crate::personal::open;
-use crate::projection::{ApplyError, Batch, decode};
+use crate::projection::{ApplyError, Batch, decode, following};
 use crate::read_models::{column, times};
 
 struct Row {
@@ -25,11 +25,15 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
     for recorded in events {
         decoded.push((*recorded, decode::<Event>(recorded)?));
     }
-    let persons = decoded.iter().flat_map(|(_, Event::Added(added))| [added.name.person, added.email.person]);
+    let persons = decoded
+        .iter()
+        .flat_map(|(_, Event::Added(added))| [added.name.person, added.email.person]);
     let keys = batch.personal_keys(persons).await?;
     let mut rows: BTreeMap<Uuid, Row> = BTreeMap::new();
     for (recorded, event) in &decoded {
-        let Some(id) = recorded.aggregate_id() else { continue };
+        let Some(id) = recorded.aggregate_id() else {
+            continue;
+        };
         rows.insert(id, row(id, recorded, event, &keys)?);
     }
     let rows: Vec<Row> = rows.into_values().collect();
@@ -50,14 +54,19 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
     Ok(())
 }
 
-fn row(id: Uuid, recorded: &Recorded, event: &Event, keys: &BTreeMap<Uuid, PersonalKey>) -> Result<Row, ApplyError> {
+fn row(
+    id: Uuid,
+    recorded: &Recorded,
+    event: &Event,
+    keys: &BTreeMap<Uuid, PersonalKey>,
+) -> Result<Row, ApplyError> {
     let Event::Added(added) = event;
     Ok(Row {
         id,
         name: open(recorded, &added.name, keys)?,
         email: open(recorded, &added.email, keys)?,
         role: role(added.role),
-        version: i64::try_from(recorded.version.0).map_err(|error| ApplyError::event(recorded, error))?,
+        version: following(recorded, 0)?,
         at: recorded.metadata.occurred_at,
     })
 }

@@ -16,7 +16,11 @@ pub(crate) use routes::routes;
 
 /// The projection's name.
 pub const NAME: &str = "customers";
-pub(crate) const MIGRATION: Embedded = Embedded { version: 30, name: "customers", sql: include_str!("tables.sql") };
+pub(crate) const MIGRATION: Embedded = Embedded {
+    version: 30,
+    name: "customers",
+    sql: include_str!("tables.sql"),
+};
 
 /// One row a customer.
 pub struct Customers;
@@ -28,7 +32,10 @@ impl Projection for Customers {
     }
 
     fn tables(&self) -> &'static [Table] {
-        &[Table { name: "customers", key: "id" }]
+        &[Table {
+            name: "customers",
+            key: "id",
+        }]
     }
 
     fn aggregates(&self) -> &'static [&'static str] {

@@ -52,7 +52,9 @@ pub struct Me {
 }
 
 pub(crate) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
-    api.routes(ADMINS, routes!(list)).routes(ADMINS, routes!(show)).routes(Access::Authenticated, routes!(me))
+    api.routes(ADMINS, routes!(list))
+        .routes(ADMINS, routes!(show))
+        .routes(Access::Authenticated, routes!(me))
 }
 
 /// All customers, oldest first.
@@ -78,7 +80,9 @@ async fn list(
     .fetch_all(read.pool())
     .await
     .map_err(database)?;
-    Ok(reading.answer(Page::from_surplus(rows, page.limit, |row| (row.created_at, row.id))))
+    Ok(reading.answer(Page::from_surplus(rows, page.limit, |row| {
+        (row.created_at, row.id)
+    })))
 }
 
 /// One customer.
@@ -86,9 +90,15 @@ async fn list(
     get, path = "/v1/customers/{id}", tag = "customers", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The customer", body = Customer), (status = 404, description = "No such customer"))
 )]
-async fn show(State(read): State<ReadSide>, asked: Asked, Path(id): Path<Uuid>) -> Result<Answer<Customer>, Problem> {
+async fn show(
+    State(read): State<ReadSide>,
+    asked: Asked,
+    Path(id): Path<Uuid>,
+) -> Result<Answer<Customer>, Problem> {
     let reading = read.reading(asked, READS, Some(id)).await?;
-    let row = find(&read, id).await?.ok_or_else(|| reading.nothing(format!("there is no customer {id}")))?;
+    let row = find(&read, id)
+        .await?
+        .ok_or_else(|| reading.nothing(format!("there is no customer {id}")))?;
     let version = row.version;
     Ok(reading.answer(row).version(version))
 }
@@ -98,13 +108,24 @@ async fn show(State(read): State<ReadSide>, asked: Asked, Path(id): Path<Uuid>) 
     get, path = "/v1/me", tag = "customers",
     responses((status = 200, description = "The caller", body = Me))
 )]
-async fn me(State(read): State<ReadSide>, caller: Caller, asked: Asked) -> Result<Answer<Me>, Problem> {
+async fn me(
+    State(read): State<ReadSide>,
+    caller: Caller,
+    asked: Asked,
+) -> Result<Answer<Me>, Problem> {
     let reading = read.reading(asked, READS, Some(caller.subject)).await?;
     let row = find(&read, caller.subject).await?;
     let version = row.as_ref().map(|row| row.version);
-    let (name, email, created_at) =
-        row.map_or((None, None, None), |row| (row.name, row.email, Some(row.created_at)));
-    let answer = reading.answer(Me { id: caller.subject, roles: caller.roles, name, email, created_at });
+    let (name, email, created_at) = row.map_or((None, None, None), |row| {
+        (row.name, row.email, Some(row.created_at))
+    });
+    let answer = reading.answer(Me {
+        id: caller.subject,
+        roles: caller.roles,
+        name,
+        email,
+        created_at,
+    });
     Ok(match version {
         Some(version) => answer.version(version),
         None => answer,
@@ -112,9 +133,11 @@ async fn me(State(read): State<ReadSide>, caller: Caller, asked: Asked) -> Resul
 }
 
 async fn find(read: &ReadSide, id: Uuid) -> Result<Option<Customer>, Problem> {
-    sqlx::query_as("select id, name, email, role, created_at, version from read.customers where id = $1")
-        .bind(id)
-        .fetch_optional(read.pool())
-        .await
-        .map_err(database)
+    sqlx::query_as(
+        "select id, name, email, role, created_at, version from read.customers where id = $1",
+    )
+    .bind(id)
+    .fetch_optional(read.pool())
+    .await
+    .map_err(database)
 }

@@ -32,7 +32,9 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
 }
 
 fn tell(recorded: &Recorded, facts: &mut Facts) -> Result<Option<Notification>, ApplyError> {
-    let Some((aggregate, id)) = recorded.subject.aggregate() else { return Ok(None) };
+    let Some((aggregate, id)) = recorded.subject.aggregate() else {
+        return Ok(None);
+    };
     match aggregate {
         "customer" => {
             let customer::Event::Added(_) = decode(recorded)?;
@@ -50,15 +52,33 @@ fn tell(recorded: &Recorded, facts: &mut Facts) -> Result<Option<Notification>, 
     }
 }
 
-fn tell_of_stock(recorded: &Recorded, id: Uuid, facts: &Facts) -> Result<Option<Notification>, ApplyError> {
-    let inventory::Event::RanLow(low) = decode(recorded)? else { return Ok(None) };
-    let product =
-        facts.products.get(&id).ok_or_else(|| ApplyError::event(recorded, "the product was never added"))?;
+fn tell_of_stock(
+    recorded: &Recorded,
+    id: Uuid,
+    facts: &Facts,
+) -> Result<Option<Notification>, ApplyError> {
+    let inventory::Event::RanLow(low) = decode(recorded)? else {
+        return Ok(None);
+    };
+    let product = facts
+        .products
+        .get(&id)
+        .ok_or_else(|| ApplyError::event(recorded, "the product was never added"))?;
     // A product of the shop itself concerns its admins.
-    note(recorded, product.partner_id, None, message::low_stock(product, &low)).map(Some)
+    note(
+        recorded,
+        product.partner_id,
+        None,
+        message::low_stock(product, &low),
+    )
+    .map(Some)
 }
 
-fn tell_of_order(recorded: &Recorded, id: Uuid, facts: &mut Facts) -> Result<Option<Notification>, ApplyError> {
+fn tell_of_order(
+    recorded: &Recorded,
+    id: Uuid,
+    facts: &mut Facts,
+) -> Result<Option<Notification>, ApplyError> {
     let event = decode::<order::Event>(recorded)?;
     if let order::Event::Placed(placed) = &event {
         facts.placed(id, placed);
@@ -69,15 +89,23 @@ fn tell_of_order(recorded: &Recorded, id: Uuid, facts: &mut Facts) -> Result<Opt
         order::Event::Confirmed(_) => message::order_confirmed(order),
         // The customer hears of it when it is done.
         order::Event::Cancelling(_) => return Ok(None),
-        order::Event::Cancelled(e) => message::order_cancelled(order, e.reason, e.detail.as_deref()),
+        order::Event::Cancelled(e) => {
+            message::order_cancelled(order, e.reason, e.detail.as_deref())
+        }
     };
     note(recorded, Some(order.customer_id), Some(id), message).map(Some)
 }
 
-fn tell_of_payment(recorded: &Recorded, id: Uuid, facts: &Facts) -> Result<Option<Notification>, ApplyError> {
+fn tell_of_payment(
+    recorded: &Recorded,
+    id: Uuid,
+    facts: &Facts,
+) -> Result<Option<Notification>, ApplyError> {
     use payment::Event;
     let message: Box<dyn Fn(&OrderFacts) -> Message> = match decode::<Event>(recorded)? {
-        Event::RefundRequested(e) => Box::new(move |order| message::refund_pending(order, e.amount)),
+        Event::RefundRequested(e) => {
+            Box::new(move |order| message::refund_pending(order, e.amount))
+        }
         Event::Refunded(e) => Box::new(move |order| message::refunded(order, e.amount)),
         Event::Requested(_)
         | Event::ActionRequired(_)
@@ -100,9 +128,13 @@ fn tell_of_payment(recorded: &Recorded, id: Uuid, facts: &Facts) -> Result<Optio
 fn tell_of_saga(recorded: &Recorded, id: Uuid) -> Result<Option<Notification>, ApplyError> {
     use fulfilment::Event;
     match decode::<Event>(recorded)? {
-        Event::NeedsOperator(needs) => {
-            note(recorded, None, Some(id), message::saga_needs_operator(id, &needs)).map(Some)
-        }
+        Event::NeedsOperator(needs) => note(
+            recorded,
+            None,
+            Some(id),
+            message::saga_needs_operator(id, &needs),
+        )
+        .map(Some),
         Event::Started(_)
         | Event::Intended(_)
         | Event::CustomerAwaited(_)
@@ -114,8 +146,15 @@ fn tell_of_saga(recorded: &Recorded, id: Uuid) -> Result<Option<Notification>, A
     }
 }
 
-fn known<'f>(recorded: &Recorded, id: Uuid, facts: &'f Facts) -> Result<&'f OrderFacts, ApplyError> {
-    facts.orders.get(&id).ok_or_else(|| ApplyError::event(recorded, "the order was never placed"))
+fn known<'f>(
+    recorded: &Recorded,
+    id: Uuid,
+    facts: &'f Facts,
+) -> Result<&'f OrderFacts, ApplyError> {
+    facts
+        .orders
+        .get(&id)
+        .ok_or_else(|| ApplyError::event(recorded, "the order was never placed"))
 }
 
 fn note(
@@ -133,7 +172,8 @@ fn note(
         order_id,
         title,
         body,
-        position: i64::try_from(recorded.position.0).map_err(|error| ApplyError::event(recorded, error))?,
+        position: i64::try_from(recorded.position.0)
+            .map_err(|error| ApplyError::event(recorded, error))?,
         created_at: recorded.metadata.occurred_at,
     })
 }

@@ -41,14 +41,21 @@ impl Facts {
                 .bind(ids)
                 .fetch_all(batch.connection())
                 .await?;
-        let products: Vec<ProductFacts> =
-            sqlx::query_as(batch.sql("select * from read.inbox_products where product_id = any($1)"))
-                .bind(ids)
-                .fetch_all(batch.connection())
-                .await?;
+        let products: Vec<ProductFacts> = sqlx::query_as(
+            batch.sql("select * from read.inbox_products where product_id = any($1)"),
+        )
+        .bind(ids)
+        .fetch_all(batch.connection())
+        .await?;
         Ok(Self {
-            orders: orders.into_iter().map(|facts| (facts.order_id, facts)).collect(),
-            products: products.into_iter().map(|facts| (facts.product_id, facts)).collect(),
+            orders: orders
+                .into_iter()
+                .map(|facts| (facts.order_id, facts))
+                .collect(),
+            products: products
+                .into_iter()
+                .map(|facts| (facts.product_id, facts))
+                .collect(),
             ..Self::default()
         })
     }
@@ -87,7 +94,11 @@ impl Facts {
 
     /// Keeps what this batch has added.
     pub async fn save(&self, batch: &mut Batch<'_>) -> Result<(), ApplyError> {
-        let orders: Vec<&OrderFacts> = self.new_orders.iter().filter_map(|id| self.orders.get(id)).collect();
+        let orders: Vec<&OrderFacts> = self
+            .new_orders
+            .iter()
+            .filter_map(|id| self.orders.get(id))
+            .collect();
         if !orders.is_empty() {
             sqlx::query(batch.sql(
                 "insert into read.inbox_orders (order_id, customer_id, total, currency)
@@ -103,7 +114,10 @@ impl Facts {
         let mut new_products = self.new_products.clone();
         new_products.sort_unstable();
         new_products.dedup();
-        let products: Vec<&ProductFacts> = new_products.iter().filter_map(|id| self.products.get(id)).collect();
+        let products: Vec<&ProductFacts> = new_products
+            .iter()
+            .filter_map(|id| self.products.get(id))
+            .collect();
         if !products.is_empty() {
             sqlx::query(batch.sql(
                 "insert into read.inbox_products (product_id, partner_id, name)

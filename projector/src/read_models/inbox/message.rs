@@ -16,7 +16,11 @@ pub(super) struct Message {
 }
 
 fn message(kind: &'static str, title: &str, body: String) -> Message {
-    Message { kind, title: title.to_owned(), body }
+    Message {
+        kind,
+        title: title.to_owned(),
+        body,
+    }
 }
 
 /// An amount as people write it.
@@ -34,7 +38,11 @@ pub(super) fn customer_added() -> Message {
 
 pub(super) fn order_placed(order: &OrderFacts) -> Message {
     let total = amount(order.total, &order.currency);
-    message("order_placed", "Order placed", format!("We have your order {} over {total}.", order.order_id))
+    message(
+        "order_placed",
+        "Order placed",
+        format!("We have your order {} over {total}.", order.order_id),
+    )
 }
 
 pub(super) fn order_confirmed(order: &OrderFacts) -> Message {
@@ -42,11 +50,18 @@ pub(super) fn order_confirmed(order: &OrderFacts) -> Message {
     message(
         "order_confirmed",
         "Order confirmed",
-        format!("Your order {} is paid ({total}) and will be prepared now.", order.order_id),
+        format!(
+            "Your order {} is paid ({total}) and will be prepared now.",
+            order.order_id
+        ),
     )
 }
 
-pub(super) fn order_cancelled(order: &OrderFacts, reason: CancelReason, detail: Option<&str>) -> Message {
+pub(super) fn order_cancelled(
+    order: &OrderFacts,
+    reason: CancelReason,
+    detail: Option<&str>,
+) -> Message {
     let why = match reason {
         CancelReason::PaymentDeclined => "the payment was declined",
         CancelReason::PaymentExpired => "it was not paid in time",
@@ -63,11 +78,25 @@ pub(super) fn order_cancelled(order: &OrderFacts, reason: CancelReason, detail: 
 }
 
 pub(super) fn refund_pending(order: &OrderFacts, money: Money) -> Message {
-    message("refund_pending", "Refund on its way", format!("We are giving you back {money} for your order {}.", order.order_id))
+    message(
+        "refund_pending",
+        "Refund on its way",
+        format!(
+            "We are giving you back {money} for your order {}.",
+            order.order_id
+        ),
+    )
 }
 
 pub(super) fn refunded(order: &OrderFacts, money: Money) -> Message {
-    message("refunded", "Refunded", format!("We have given you back {money} for your order {}.", order.order_id))
+    message(
+        "refunded",
+        "Refunded",
+        format!(
+            "We have given you back {money} for your order {}.",
+            order.order_id
+        ),
+    )
 }
 
 pub(super) fn low_stock(product: &ProductFacts, low: &RanLow) -> Message {
@@ -85,6 +114,11 @@ pub(super) fn saga_needs_operator(order_id: uuid::Uuid, needs: &NeedsOperator) -
     message(
         "saga_needs_operator",
         "An order needs a person",
-        format!("Order {order_id} is stuck at {}: {} ({}).", needs.step, needs.cause.as_str(), needs.detail),
+        format!(
+            "Order {order_id} is stuck at {}: {} ({}).",
+            needs.step,
+            needs.cause.as_str(),
+            needs.detail
+        ),
     )
 }

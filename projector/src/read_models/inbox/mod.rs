@@ -19,7 +19,11 @@ pub(crate) use routes::routes;
 
 /// The projection's name.
 pub const NAME: &str = "inbox";
-pub(crate) const MIGRATION: Embedded = Embedded { version: 40, name: "inbox", sql: include_str!("tables.sql") };
+pub(crate) const MIGRATION: Embedded = Embedded {
+    version: 40,
+    name: "inbox",
+    sql: include_str!("tables.sql"),
+};
 /// The only event of an inventory history that anybody is told of; the many others are passed by unread.
 const RAN_LOW: &str = "inventory.ran_low";
 
@@ -34,14 +38,30 @@ impl Projection for Inbox {
 
     fn tables(&self) -> &'static [Table] {
         &[
-            Table { name: "notifications", key: "id" },
-            Table { name: "inbox_orders", key: "order_id" },
-            Table { name: "inbox_products", key: "product_id" },
+            Table {
+                name: "notifications",
+                key: "id",
+            },
+            Table {
+                name: "inbox_orders",
+                key: "order_id",
+            },
+            Table {
+                name: "inbox_products",
+                key: "product_id",
+            },
         ]
     }
 
     fn aggregates(&self) -> &'static [&'static str] {
-        &["customer", "product", "inventory", "order", "payment", "fulfilment"]
+        &[
+            "customer",
+            "product",
+            "inventory",
+            "order",
+            "payment",
+            "fulfilment",
+        ]
     }
 
     fn key(&self, event: &Recorded) -> Option<Uuid> {

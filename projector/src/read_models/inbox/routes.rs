@@ -107,6 +107,15 @@ async fn list(
     .fetch_one(read.pool())
     .await
     .map_err(database)?;
-    let Page { data, next_cursor, has_more } = Page::from_surplus(rows, page.limit, |row| (row.position, row.id));
-    Ok(reading.answer(InboxPage { data, next_cursor, has_more, unread }))
+    let Page {
+        data,
+        next_cursor,
+        has_more,
+    } = Page::from_surplus(rows, page.limit, |row| (row.position, row.id));
+    Ok(reading.answer(InboxPage {
+        data,
+        next_cursor,
+        has_more,
+        unread,
+    }))
 }

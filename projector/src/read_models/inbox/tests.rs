@@ -11,7 +11,12 @@ use crate::testing::stories::{AnOrder, customer, eur, product, received};
 use crate::testing::{Got, Open, Shop, to};
 
 fn kinds(got: &Got) -> Vec<&str> {
-    got.body["data"].as_array().unwrap().iter().map(|row| row["kind"].as_str().unwrap()).collect()
+    got.body["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["kind"].as_str().unwrap())
+        .collect()
 }
 
 async fn inbox(shop: &Open, role: Role, who: Uuid) -> Got {
@@ -22,28 +27,59 @@ async fn inbox(shop: &Open, role: Role, who: Uuid) -> Got {
 async fn a_customer_hears_of_his_account_and_of_his_order_from_beginning_to_end() {
     let shop = Shop::new().await.open().await;
     let order = AnOrder::new();
-    shop.happens([customer(&shop.shop, order.customer, "ada").await]).await;
-    shop.happens([product(order.product, None, "mug"), received(order.product, 5)]).await;
+    shop.happens([customer(&shop.shop, order.customer, "ada").await])
+        .await;
+    shop.happens([
+        product(order.product, None, "mug"),
+        received(order.product, 5),
+    ])
+    .await;
     shop.happens(order.by_card(&shop.shop).await).await;
     shop.happens(order.held()).await;
     shop.happens(order.confirmed()).await;
 
     let got = inbox(&shop, Role::Customer, order.customer).await;
-    assert_eq!(kinds(&got), ["order_confirmed", "order_placed", "customer_added"]);
-    assert_eq!((&got.body["unread"], &got.body["data"][0]["read"]), (&json!(3), &json!(false)));
+    assert_eq!(
+        kinds(&got),
+        ["order_confirmed", "order_placed", "customer_added"]
+    );
+    assert_eq!(
+        (&got.body["unread"], &got.body["data"][0]["read"]),
+        (&json!(3), &json!(false))
+    );
     assert_eq!(got.body["data"][0]["order_id"], json!(order.id));
     let placed = got.body["data"][1]["body"].as_str().unwrap();
-    assert!(placed.contains("17.00 EUR") && placed.contains(&order.id.to_string()), "{placed}");
+    assert!(
+        placed.contains("17.00 EUR") && placed.contains(&order.id.to_string()),
+        "{placed}"
+    );
     assert!(got.body["data"][2].get("order_id").is_none());
 
     let other = inbox(&shop, Role::Customer, Uuid::now_v7()).await;
-    assert_eq!((&other.body["data"], &other.body["unread"]), (&json!([]), &json!(0)));
+    assert_eq!(
+        (&other.body["data"], &other.body["unread"]),
+        (&json!([]), &json!(0))
+    );
 
-    let only = shop.get("/v1/notifications?kind=order_placed&read=false", Role::Customer, order.customer).await;
+    let only = shop
+        .get(
+            "/v1/notifications?kind=order_placed&read=false",
+            Role::Customer,
+            order.customer,
+        )
+        .await;
     assert_eq!(kinds(&only), ["order_placed"]);
-    let first = shop.get("/v1/notifications?limit=2", Role::Customer, order.customer).await;
+    let first = shop
+        .get("/v1/notifications?limit=2", Role::Customer, order.customer)
+        .await;
     let cursor = first.body["next_cursor"].as_str().unwrap();
-    let rest = shop.get(&format!("/v1/notifications?cursor={cursor}"), Role::Customer, order.customer).await;
+    let rest = shop
+        .get(
+            &format!("/v1/notifications?cursor={cursor}"),
+            Role::Customer,
+            order.customer,
+        )
+        .await;
     assert_eq!(kinds(&rest), ["customer_added"]);
 }
 
@@ -54,13 +90,32 @@ async fn a_customer_hears_why_his_order_was_cancelled_and_of_the_way_back_of_his
     shop.happens(order.by_card(&shop.shop).await).await;
     shop.happens(order.out_of_stock()).await;
     let got = inbox(&shop, Role::Customer, order.customer).await;
-    assert_eq!(kinds(&got), ["order_placed"], "what is still being put back is not told yet");
-    let refund = payment::RefundRequested { effect_id: order.effect("refund"), amount: eur(1700) };
-    let back = payment::Refunded { refund_id: "re_1".into(), amount: eur(1700) };
-    shop.happens([to(order.id, [refund.into(), payment::Event::from(back)])]).await;
+    assert_eq!(
+        kinds(&got),
+        ["order_placed"],
+        "what is still being put back is not told yet"
+    );
+    let refund = payment::RefundRequested {
+        effect_id: order.effect("refund"),
+        amount: eur(1700),
+    };
+    let back = payment::Refunded {
+        refund_id: "re_1".into(),
+        amount: eur(1700),
+    };
+    shop.happens([to(order.id, [refund.into(), payment::Event::from(back)])])
+        .await;
     shop.happens(order.voided()).await;
     let got = inbox(&shop, Role::Customer, order.customer).await;
-    assert_eq!(kinds(&got), ["order_cancelled", "refunded", "refund_pending", "order_placed"]);
+    assert_eq!(
+        kinds(&got),
+        [
+            "order_cancelled",
+            "refunded",
+            "refund_pending",
+            "order_placed"
+        ]
+    );
     let body = got.body["data"][0]["body"].as_str().unwrap();
     assert!(body.contains("sold out") && body.contains("mug"), "{body}");
 }
@@ -69,15 +124,31 @@ async fn a_customer_hears_why_his_order_was_cancelled_and_of_the_way_back_of_his
 async fn low_stock_is_told_to_the_products_partner_and_of_the_shops_own_products_to_admins() {
     let shop = Shop::new().await.open().await;
     let (corner, mug, pot) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
-    let low = || inventory::Event::from(RanLow { available: 2, low_stock_threshold: 3 });
-    shop.happens([product(mug, Some(corner), "mug"), product(pot, None, "pot")]).await;
+    let low = || {
+        inventory::Event::from(RanLow {
+            available: 2,
+            low_stock_threshold: 3,
+        })
+    };
+    shop.happens([product(mug, Some(corner), "mug"), product(pot, None, "pot")])
+        .await;
     shop.happens([to(mug, [low()]), to(pot, [low()])]).await;
     let told = inbox(&shop, Role::Partner, corner).await;
     assert_eq!(kinds(&told), ["low_stock"]);
-    assert!(told.body["data"][0]["body"].as_str().unwrap().contains("2 units of mug"));
+    assert!(
+        told.body["data"][0]["body"]
+            .as_str()
+            .unwrap()
+            .contains("2 units of mug")
+    );
     let admins = inbox(&shop, Role::Admin, Uuid::now_v7()).await;
     assert_eq!(kinds(&admins), ["low_stock"]);
-    assert!(admins.body["data"][0]["body"].as_str().unwrap().contains("pot"));
+    assert!(
+        admins.body["data"][0]["body"]
+            .as_str()
+            .unwrap()
+            .contains("pot")
+    );
 }
 
 #[tokio::test]
@@ -90,9 +161,16 @@ async fn a_saga_that_needs_a_person_is_told_to_every_admin_and_to_nobody_else() 
         cause: Cause::PaymentUnknown,
         detail: "no answer".into(),
     };
-    shop.happens([to(order.id, [fulfilment::Event::from(needs)])]).await;
+    shop.happens([to(order.id, [fulfilment::Event::from(needs)])])
+        .await;
     for admin in [Uuid::now_v7(), Uuid::now_v7()] {
-        assert_eq!(kinds(&inbox(&shop, Role::Admin, admin).await), ["saga_needs_operator"]);
+        assert_eq!(
+            kinds(&inbox(&shop, Role::Admin, admin).await),
+            ["saga_needs_operator"]
+        );
     }
-    assert_eq!(kinds(&inbox(&shop, Role::Customer, order.customer).await), ["order_placed"]);
+    assert_eq!(
+        kinds(&inbox(&shop, Role::Customer, order.customer).await),
+        ["order_placed"]
+    );
 }

@@ -1,13 +1,14 @@
 //! Stock events as sums: a batch becomes one change per product, whatever the number of its events.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use uuid::Uuid;
 
 use event_schema::inventory::Event;
 use event_schema::{Recorded, Timestamp};
 
-use crate::projection::{ApplyError, Batch, decode};
+use crate::projection::{ApplyError, Batch, decode, following};
 use crate::read_models::{column, times};
 
 /// What a batch changes of one product.
@@ -17,6 +18,8 @@ struct Change {
     held: i64,
     sold: i64,
     threshold: Option<i64>,
+    /// The version that the row must have for this change.
+    after: i64,
     version: i64,
     updated_at: Timestamp,
 }
@@ -24,28 +27,27 @@ struct Change {
 pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result<(), ApplyError> {
     let mut changes: BTreeMap<Uuid, Change> = BTreeMap::new();
     for recorded in events {
-        let Some(product_id) = recorded.aggregate_id() else { continue };
-        let change = changes.entry(product_id).or_insert(Change {
-            product_id,
-            received: 0,
-            held: 0,
-            sold: 0,
-            threshold: None,
-            version: 0,
-            updated_at: recorded.metadata.occurred_at,
-        });
+        let Some(product_id) = recorded.aggregate_id() else {
+            continue;
+        };
+        let at = recorded.metadata.occurred_at;
+        let change = match changes.entry(product_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Change::after(product_id, recorded)?),
+        };
         change.add(&decode(recorded)?);
-        change.version = i64::try_from(recorded.version.0).map_err(|error| ApplyError::event(recorded, error))?;
-        change.updated_at = recorded.metadata.occurred_at;
+        change.version = following(recorded, change.version)?;
+        change.updated_at = at;
     }
     let rows: Vec<Change> = changes.into_values().collect();
-    sqlx::query(batch.sql(
+    let written = sqlx::query(batch.sql(
         "insert into read.inventory as i
              (product_id, received, held, sold, low_stock_threshold, version, updated_at)
          select product_id, received, held, sold, coalesce(threshold, 0), version, updated_at
          from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                     $7::timestamptz[])
-             as c (product_id, received, held, sold, threshold, version, updated_at)
+                     $7::timestamptz[], $8::bigint[])
+             as c (product_id, received, held, sold, threshold, version, updated_at, after)
+         where c.after = coalesce((select version from read.inventory known where known.product_id = c.product_id), 0)
          on conflict (product_id) do update
          set received = i.received + excluded.received,
              held = i.held + excluded.held,
@@ -60,13 +62,32 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
     .bind(column!(rows, threshold))
     .bind(column!(rows, version))
     .bind(times!(rows, updated_at))
+    .bind(column!(rows, after))
     .execute(batch.connection())
     .await?;
+    if written.rows_affected() != rows.len() as u64 {
+        return Err(jump(events));
+    }
     set_thresholds(batch, &rows).await
 }
 
+/// Some row is not at the version that the batch begins after. Which one comes out when the events are tried one by
+/// one.
+fn jump(events: &[&Recorded]) -> ApplyError {
+    match events.first() {
+        Some(event) => ApplyError::event(
+            event,
+            "its row is not at the version before it: an event of this history never came; rebuild the projection",
+        ),
+        None => ApplyError::Database(sqlx::Error::RowNotFound),
+    }
+}
+
 async fn set_thresholds(batch: &mut Batch<'_>, rows: &[Change]) -> Result<(), ApplyError> {
-    let set: Vec<(Uuid, i64)> = rows.iter().filter_map(|row| Some((row.product_id, row.threshold?))).collect();
+    let set: Vec<(Uuid, i64)> = rows
+        .iter()
+        .filter_map(|row| Some((row.product_id, row.threshold?)))
+        .collect();
     if set.is_empty() {
         return Ok(());
     }
@@ -84,11 +105,31 @@ async fn set_thresholds(batch: &mut Batch<'_>, rows: &[Change]) -> Result<(), Ap
 }
 
 impl Change {
+    /// Nothing yet, on top of what was before this event.
+    fn after(product_id: Uuid, first: &Recorded) -> Result<Self, ApplyError> {
+        let version =
+            i64::try_from(first.version.0).map_err(|error| ApplyError::event(first, error))?;
+        let after = version.saturating_sub(1);
+        let updated_at = first.metadata.occurred_at;
+        Ok(Self {
+            product_id,
+            received: 0,
+            held: 0,
+            sold: 0,
+            threshold: None,
+            after,
+            version: after,
+            updated_at,
+        })
+    }
+
     fn add(&mut self, event: &Event) {
         // A batch has a few hundred events of at most 32 bits each (an adjustment, 64): sums that do not fit are
         // refused by the column they would not fit either.
         match event {
-            Event::Received(e) => self.received = self.received.saturating_add(i64::from(e.quantity)),
+            Event::Received(e) => {
+                self.received = self.received.saturating_add(i64::from(e.quantity))
+            }
             Event::Adjusted(e) => self.received = self.received.saturating_add(e.quantity),
             Event::ThresholdSet(e) => self.threshold = Some(i64::from(e.low_stock_threshold)),
             Event::Held(e) => self.held = self.held.saturating_add(i64::from(e.quantity)),

@@ -16,7 +16,11 @@ pub(crate) use routes::routes;
 
 /// The projection's name.
 pub const NAME: &str = "inventory";
-pub(crate) const MIGRATION: Embedded = Embedded { version: 10, name: "inventory", sql: include_str!("tables.sql") };
+pub(crate) const MIGRATION: Embedded = Embedded {
+    version: 10,
+    name: "inventory",
+    sql: include_str!("tables.sql"),
+};
 
 /// One row a product.
 pub struct Inventory;
@@ -28,7 +32,10 @@ impl Projection for Inventory {
     }
 
     fn tables(&self) -> &'static [Table] {
-        &[Table { name: "inventory", key: "product_id" }]
+        &[Table {
+            name: "inventory",
+            key: "product_id",
+        }]
     }
 
     fn aggregates(&self) -> &'static [&'static str] {

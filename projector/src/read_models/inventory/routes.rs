@@ -50,7 +50,8 @@ struct Filter {
 }
 
 pub(crate) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
-    api.routes(ALLOWED, routes!(list)).routes(ALLOWED, routes!(show))
+    api.routes(ALLOWED, routes!(list))
+        .routes(ALLOWED, routes!(show))
 }
 
 /// The stock of all products (a partner: of his own), by name.
@@ -129,5 +130,9 @@ async fn show(
 
 /// Whose products are shown: everybody's to an admin, his own to a partner.
 fn only_of(caller: &Caller) -> Option<Uuid> {
-    if caller.is(Role::Admin) { None } else { Some(caller.subject) }
+    if caller.is(Role::Admin) {
+        None
+    } else {
+        Some(caller.subject)
+    }
 }

@@ -10,7 +10,7 @@ use sqlx::types::Json;
 use super::row::{self, Opened, Row};
 use super::saga;
 use crate::personal::open;
-use crate::projection::{ApplyError, Batch, decode, ids};
+use crate::projection::{ApplyError, Batch, decode, following, ids};
 
 /// An event of one of the three histories.
 enum Told {
@@ -26,18 +26,27 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
             told.push((*recorded, id, event));
         }
     }
-    let keys = batch.personal_keys(told.iter().flat_map(|(_, _, event)| persons(event))).await?;
-    let mut rows: BTreeMap<Uuid, Row> =
-        row::load(batch, &ids(events)).await?.into_iter().map(|row| (row.id, row)).collect();
+    let keys = batch
+        .personal_keys(told.iter().flat_map(|(_, _, event)| persons(event)))
+        .await?;
+    let mut rows: BTreeMap<Uuid, Row> = row::load(batch, &ids(events))
+        .await?
+        .into_iter()
+        .map(|row| (row.id, row))
+        .collect();
     for (recorded, id, event) in told {
-        let row = rows.entry(id).or_insert_with(|| Row::new(id, recorded.metadata.occurred_at));
+        let row = rows
+            .entry(id)
+            .or_insert_with(|| Row::new(id, recorded.metadata.occurred_at));
         fold(row, event, recorded, &keys)?;
     }
     row::write(batch, &rows.into_values().collect::<Vec<_>>()).await
 }
 
 fn read(recorded: &Recorded) -> Result<Option<(Uuid, Told)>, ApplyError> {
-    let Some((aggregate, id)) = recorded.subject.aggregate() else { return Ok(None) };
+    let Some((aggregate, id)) = recorded.subject.aggregate() else {
+        return Ok(None);
+    };
     let told = match aggregate {
         "order" => Told::Order(decode(recorded)?),
         "payment" => Told::Payment(decode(recorded)?),
@@ -49,8 +58,12 @@ fn read(recorded: &Recorded) -> Result<Option<(Uuid, Told)>, ApplyError> {
 
 fn persons(event: &Told) -> Vec<Uuid> {
     match event {
-        Told::Order(order::Event::Placed(placed)) => vec![placed.delivery_address.person, placed.phone.person],
-        Told::Order(order::Event::Confirmed(_) | order::Event::Cancelling(_) | order::Event::Cancelled(_))
+        Told::Order(order::Event::Placed(placed)) => {
+            vec![placed.delivery_address.person, placed.phone.person]
+        }
+        Told::Order(
+            order::Event::Confirmed(_) | order::Event::Cancelling(_) | order::Event::Cancelled(_),
+        )
         | Told::Payment(_)
         | Told::Saga(_) => Vec::new(),
     }
@@ -70,17 +83,27 @@ fn fold(
                     delivery_address: open(recorded, &placed.delivery_address, keys)?,
                     phone: open(recorded, &placed.phone, keys)?,
                 },
-                order::Event::Confirmed(_) | order::Event::Cancelling(_) | order::Event::Cancelled(_) => {
-                    Opened { delivery_address: None, phone: None }
-                }
+                order::Event::Confirmed(_)
+                | order::Event::Cancelling(_)
+                | order::Event::Cancelled(_) => Opened {
+                    delivery_address: None,
+                    phone: None,
+                },
             };
-            row.fold_order(event, opened, at).map_err(|cause| ApplyError::event(recorded, cause))?;
-            row.version = i64::try_from(recorded.version.0).map_err(|error| ApplyError::event(recorded, error))?;
+            row.fold_order(event, opened, at)
+                .map_err(|cause| ApplyError::event(recorded, cause))?;
+            row.version = following(recorded, row.version)?;
         }
-        Told::Payment(event) => row.payment.fold(event, recorded),
+        Told::Payment(event) => {
+            row.payment.version = following(recorded, row.payment.version)?;
+            row.payment.fold(event, recorded);
+        }
         Told::Saga(event) => {
             let before = row.saga.take().map(|Json(saga)| saga);
-            let after = saga::fold(before, event, recorded).map_err(|cause| ApplyError::event(recorded, cause))?;
+            let version = following(recorded, before.as_ref().map_or(0, |saga| saga.version))?;
+            let mut after = saga::fold(before, event, recorded)
+                .map_err(|cause| ApplyError::event(recorded, cause))?;
+            after.version = version;
             row.saga = Some(Json(after));
         }
     }

@@ -14,9 +14,9 @@ use service_kit::cursor::Page;
 use service_kit::extract::Path;
 use service_kit::{ApiRouter, Caller, Problem, routes};
 
+use super::NAME;
 use super::order_routes::{ALLOWED, find};
 use super::show::Whose;
-use super::NAME;
 use crate::http::{self, Answer, Asked, ReadSide};
 
 const READS: &[&str] = &[NAME];
@@ -27,7 +27,12 @@ const SHOWN_EVENTS_MAX: usize = 1_000;
 /// What only the seller's side may know.
 const SELLERS_FIELDS: &[&str] = &["unit_cost"];
 /// What only admins may know: names at the provider, and the customer's card there.
-const ADMINS_FIELDS: &[&str] = &["provider_payment_id", "provider_event_id", "session_id", "token"];
+const ADMINS_FIELDS: &[&str] = &[
+    "provider_payment_id",
+    "provider_event_id",
+    "session_id",
+    "token",
+];
 
 /// One event of a history.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -81,7 +86,11 @@ async fn show(
     let mut events: Vec<Recorded> = Vec::new();
     for aggregate in AGGREGATES {
         let subject = Subject::history(aggregate, id);
-        let history = read.store().load(&subject, Version::NONE, None, Freshness::Leader).await.map_err(http::log)?;
+        let history = read
+            .store()
+            .load(&subject, Version::NONE, None, Freshness::Leader)
+            .await
+            .map_err(http::log)?;
         events.extend(history.events);
     }
     events.sort_by_key(|event| event.position);
@@ -95,8 +104,13 @@ async fn show(
         told.push((event, data));
     }
     let mut persons = BTreeSet::new();
-    told.iter().for_each(|(_, data)| persons_of(data, &mut persons));
-    let keys = read.personal().keys(&persons).await.map_err(|error| Problem::from(error.0))?;
+    told.iter()
+        .for_each(|(_, data)| persons_of(data, &mut persons));
+    let keys = read
+        .personal()
+        .keys(&persons)
+        .await
+        .map_err(|error| Problem::from(error.0))?;
     let data = told
         .into_iter()
         .map(|(event, mut data)| {
@@ -105,14 +119,26 @@ async fn show(
             shown(event, data)
         })
         .collect();
-    Ok(reading.answer(Page { data, next_cursor: None, has_more }).version(version))
+    Ok(reading
+        .answer(Page {
+            data,
+            next_cursor: None,
+            has_more,
+        })
+        .version(version))
 }
 
 fn shown(event: Recorded, data: Value) -> HistoryEvent {
-    let (step, outcome) = event.saga.map_or((None, None), |saga| (saga.step, saga.outcome));
+    let (step, outcome) = event
+        .saga
+        .map_or((None, None), |saga| (saga.step, saga.outcome));
     HistoryEvent {
         position: event.position.0,
-        aggregate: event.subject.aggregate().map(|(name, _)| name.to_owned()).unwrap_or_default(),
+        aggregate: event
+            .subject
+            .aggregate()
+            .map(|(name, _)| name.to_owned())
+            .unwrap_or_default(),
         version: event.version.0,
         event_id: event.event_id,
         event_type: event.event_type,
@@ -166,7 +192,9 @@ fn persons_of(value: &Value, persons: &mut BTreeSet<Uuid>) {
         return;
     }
     match value {
-        Value::Object(members) => members.values().for_each(|member| persons_of(member, persons)),
+        Value::Object(members) => members
+            .values()
+            .for_each(|member| persons_of(member, persons)),
         Value::Array(items) => items.iter().for_each(|item| persons_of(item, persons)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }

@@ -24,7 +24,11 @@ use crate::projection::{ApplyError, Batch, Projection, Table};
 
 /// The projection's name.
 pub const NAME: &str = "orders";
-pub(crate) const MIGRATION: Embedded = Embedded { version: 50, name: "orders", sql: include_str!("tables.sql") };
+pub(crate) const MIGRATION: Embedded = Embedded {
+    version: 50,
+    name: "orders",
+    sql: include_str!("tables.sql"),
+};
 
 /// One row an order.
 pub struct Orders;
@@ -36,7 +40,10 @@ impl Projection for Orders {
     }
 
     fn tables(&self) -> &'static [Table] {
-        &[Table { name: "orders", key: "id" }]
+        &[Table {
+            name: "orders",
+            key: "id",
+        }]
     }
 
     fn aggregates(&self) -> &'static [&'static str] {

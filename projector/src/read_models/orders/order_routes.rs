@@ -28,7 +28,8 @@ struct Filter {
 }
 
 pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
-    api.routes(ALLOWED, routes!(list)).routes(ALLOWED, routes!(show))
+    api.routes(ALLOWED, routes!(list))
+        .routes(ALLOWED, routes!(show))
 }
 
 /// The caller's orders (an admin: all), newest first.
@@ -64,10 +65,23 @@ async fn list(
     .fetch_all(read.pool())
     .await
     .map_err(database)?;
-    let page = Page::from_surplus(rows, page.limit, |found| (found.row.created_at, found.row.id));
-    let Page { data, next_cursor, has_more } = page;
-    let data = data.into_iter().filter_map(|found| found.show(whose)).collect();
-    Ok(reading.answer(Page { data, next_cursor, has_more }))
+    let page = Page::from_surplus(rows, page.limit, |found| {
+        (found.row.created_at, found.row.id)
+    });
+    let Page {
+        data,
+        next_cursor,
+        has_more,
+    } = page;
+    let data = data
+        .into_iter()
+        .filter_map(|found| found.show(whose))
+        .collect();
+    Ok(reading.answer(Page {
+        data,
+        next_cursor,
+        has_more,
+    }))
 }
 
 /// One order.
@@ -83,14 +97,20 @@ async fn show(
 ) -> Result<Answer<Order>, Problem> {
     let reading = read.reading(asked, READS, Some(id)).await?;
     let whose = Whose::of(&caller);
-    let order = find(&read, id, whose).await?.and_then(|found| found.show(whose));
+    let order = find(&read, id, whose)
+        .await?
+        .and_then(|found| found.show(whose));
     let order = order.ok_or_else(|| reading.nothing(format!("there is no order {id}")))?;
     let version = order.version;
     Ok(reading.answer(order).version(version))
 }
 
 /// An order, if the caller may see it.
-pub(super) async fn find(read: &ReadSide, id: Uuid, whose: Whose) -> Result<Option<Found>, Problem> {
+pub(super) async fn find(
+    read: &ReadSide,
+    id: Uuid,
+    whose: Whose,
+) -> Result<Option<Found>, Problem> {
     sqlx::query_as(
         "select o.*, p.title as partner_title, p.brand as partner_brand
          from read.orders o left join read.partners p on p.id = o.partner_id

@@ -26,6 +26,8 @@ pub(super) enum Status {
 /// As the column `payment` holds it. Amounts are in the order's currency.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Payment {
+    /// Events of the payment so far.
+    pub version: i64,
     pub status: Status,
     pub provider: Option<String>,
     pub method: Option<String>,
@@ -82,7 +84,8 @@ impl Payment {
                 self.checkout_url = Some(e.checkout_url);
                 self.action_until = Some(e.expires_at);
                 self.session_id = e.session_id.or(self.session_id.take());
-                self.provider_payment_id = e.provider_payment_id.or(self.provider_payment_id.take());
+                self.provider_payment_id =
+                    e.provider_payment_id.or(self.provider_payment_id.take());
                 self.status = Status::Pending;
             }
             Event::Authorised(e) => {
@@ -121,7 +124,11 @@ impl Payment {
             }
             Event::Refunded(e) => {
                 self.refunded = self.refunded.saturating_add(e.amount.amount);
-                self.refunds.push(Refund { refund_id: e.refund_id, amount: e.amount.amount, refunded_at: at });
+                self.refunds.push(Refund {
+                    refund_id: e.refund_id,
+                    amount: e.amount.amount,
+                    refunded_at: at,
+                });
                 self.status = self.settled();
                 self.end("refund", "ok", None, at);
             }
@@ -183,7 +190,10 @@ impl Payment {
     }
 
     fn last(&mut self, step: &str) -> Option<&mut Attempt> {
-        self.attempts.iter_mut().rev().find(|attempt| attempt.step == step)
+        self.attempts
+            .iter_mut()
+            .rev()
+            .find(|attempt| attempt.step == step)
     }
 }
 

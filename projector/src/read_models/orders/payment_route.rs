@@ -105,11 +105,21 @@ async fn show(
 ) -> Result<Answer<PaymentView>, Problem> {
     let reading = read.reading(asked, READS, Some(order_id)).await?;
     // The customer's and the admin's business, not the partner's.
-    let whose = Whose { partner: None, ..Whose::of(&caller) };
+    let whose = Whose {
+        partner: None,
+        ..Whose::of(&caller)
+    };
     let found = find(&read, order_id, whose).await?;
     let view = found.and_then(|found| {
         let (total, currency) = (found.row.total?, found.row.currency?);
-        Some(view(order_id, found.row.payment.0, found.row.payment_method, total, &currency, whose.everybodys))
+        Some(view(
+            order_id,
+            found.row.payment.0,
+            found.row.payment_method,
+            total,
+            &currency,
+            whose.everybodys,
+        ))
     });
     let view = view.ok_or_else(|| reading.nothing(format!("there is no order {order_id}")))?;
     Ok(reading.answer(view))
@@ -131,7 +141,10 @@ fn view(
         amount: Money::new(total, currency),
         amounts: payment.amounts(currency),
         checkout_url: payment.open_checkout_url(),
-        refusal: payment.refusal.map(|refusal| RefusalView { code: refusal.code, message: refusal.message }),
+        refusal: payment.refusal.map(|refusal| RefusalView {
+            code: refusal.code,
+            message: refusal.message,
+        }),
         attempts: payment
             .attempts
             .into_iter()

@@ -23,7 +23,13 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 5] = [Self::Unplaced, Self::Placed, Self::Confirmed, Self::Cancelling, Self::Cancelled];
+    const ALL: [Self; 5] = [
+        Self::Unplaced,
+        Self::Placed,
+        Self::Confirmed,
+        Self::Cancelling,
+        Self::Cancelled,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +46,10 @@ impl TryFrom<String> for Phase {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|phase| phase.as_str() == text).ok_or(text)
+        Self::ALL
+            .into_iter()
+            .find(|phase| phase.as_str() == text)
+            .ok_or(text)
     }
 }
 
@@ -129,7 +138,12 @@ impl Row {
         }
     }
 
-    pub fn fold_order(&mut self, event: Event, opened: Opened, at: Timestamp) -> Result<(), &'static str> {
+    pub fn fold_order(
+        &mut self,
+        event: Event,
+        opened: Opened,
+        at: Timestamp,
+    ) -> Result<(), &'static str> {
         if self.phase == Phase::Unplaced && !matches!(event, Event::Placed(_)) {
             return Err("the order was never placed");
         }
@@ -158,7 +172,8 @@ impl Row {
     fn call_off(&mut self, phase: Phase, reason: CancelReason, detail: Option<String>) {
         self.phase = phase;
         // The first reason stays; the end of the way back repeats it.
-        self.status_reason.get_or_insert_with(|| reason.as_str().to_owned());
+        self.status_reason
+            .get_or_insert_with(|| reason.as_str().to_owned());
         if self.status_detail.is_none() {
             self.status_detail = detail;
         }
@@ -176,15 +191,21 @@ impl Row {
         }
         .to_owned();
         self.saga_status = self.saga.as_ref().map(|saga| saga.status().to_owned());
-        self.saga_step = self.saga.as_ref().and_then(|saga| saga.step()).map(|step| step.as_str().to_owned());
+        self.saga_step = self
+            .saga
+            .as_ref()
+            .and_then(|saga| saga.step())
+            .map(|step| step.as_str().to_owned());
     }
 }
 
 pub(super) async fn load(batch: &mut Batch<'_>, ids: &[Uuid]) -> Result<Vec<Row>, ApplyError> {
-    Ok(sqlx::query_as(batch.sql("select * from read.orders where id = any($1)"))
-        .bind(ids)
-        .fetch_all(batch.connection())
-        .await?)
+    Ok(
+        sqlx::query_as(batch.sql("select * from read.orders where id = any($1)"))
+            .bind(ids)
+            .fetch_all(batch.connection())
+            .await?,
+    )
 }
 
 pub(super) async fn write(batch: &mut Batch<'_>, rows: &[Row]) -> Result<(), ApplyError> {

@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use event_schema::fulfilment::{Event, Intended, Line, NeedsOperator, Outcome, Started, Step, StepEnded, UnwindingBegan};
+use event_schema::fulfilment::{
+    Event, Intended, Line, NeedsOperator, Outcome, Started, Step, StepEnded, UnwindingBegan,
+};
 use event_schema::ids::EffectId;
 use event_schema::{Recorded, Timestamp};
 
@@ -14,6 +16,8 @@ const FORWARD: [Step; 4] = [Step::Authorise, Step::Hold, Step::Capture, Step::Co
 /// As the column `saga` holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Saga {
+    /// Events of the saga so far.
+    pub version: i64,
     pub stage: Stage,
     /// What a person is needed for.
     pub stuck: Option<Stuck>,
@@ -79,7 +83,11 @@ pub(super) struct StockLine {
 }
 
 /// Folds the next event in; the first one begins the saga.
-pub(super) fn fold(saga: Option<Saga>, event: Event, recorded: &Recorded) -> Result<Saga, &'static str> {
+pub(super) fn fold(
+    saga: Option<Saga>,
+    event: Event,
+    recorded: &Recorded,
+) -> Result<Saga, &'static str> {
     let at = recorded.metadata.occurred_at;
     let mut saga = match (saga, event) {
         (None, Event::Started(started)) => Saga::begin(started, at),
@@ -112,7 +120,9 @@ impl Saga {
 
     /// The step that is under way or stuck.
     pub fn step(&self) -> Option<Step> {
-        self.pending.map(|pending| pending.step).or_else(|| self.stuck.as_ref().map(|stuck| stuck.step))
+        self.pending
+            .map(|pending| pending.step)
+            .or_else(|| self.stuck.as_ref().map(|stuck| stuck.step))
     }
 
     /// When it is looked into at the latest.
@@ -123,7 +133,12 @@ impl Saga {
     /// Why, in words: what a person is needed for, else what was seen last.
     pub fn detail(&self) -> Option<&str> {
         let stuck = self.stuck.as_ref().map(|stuck| stuck.detail.as_str());
-        stuck.or_else(|| self.steps.iter().rev().find_map(|step| step.detail.as_deref()))
+        stuck.or_else(|| {
+            self.steps
+                .iter()
+                .rev()
+                .find_map(|step| step.detail.as_deref())
+        })
     }
 
     /// Every step, also those that are still to come.
@@ -134,22 +149,39 @@ impl Saga {
             Stage::Completed | Stage::Compensated => &[],
         };
         let opened = |step: Step| self.steps.iter().any(|row| row.step == step);
-        let waiting = to_come.iter().filter(|step| !opened(**step)).map(|step| StepRow::new(*step, "waiting"));
+        let waiting = to_come
+            .iter()
+            .filter(|step| !opened(**step))
+            .map(|step| StepRow::new(*step, "waiting"));
         self.steps.iter().cloned().chain(waiting).collect()
     }
 
     /// Units of each line that are held now, and sold.
     pub fn stock(&self) -> impl Iterator<Item = (StockLine, u32, u32)> {
-        let done = |step: Step| self.steps.iter().any(|row| row.step == step && row.state == "done");
+        let done = |step: Step| {
+            self.steps
+                .iter()
+                .any(|row| row.step == step && row.state == "done")
+        };
         let sold = done(Step::Commit);
         let held = done(Step::Hold) && !sold && !done(Step::Release);
         let units = |quantity, are: bool| if are { quantity } else { 0 };
-        self.lines.iter().map(move |line| (*line, units(line.quantity, held), units(line.quantity, sold)))
+        self.lines.iter().map(move |line| {
+            (
+                *line,
+                units(line.quantity, held),
+                units(line.quantity, sold),
+            )
+        })
     }
 
     fn begin(started: Started, at: Timestamp) -> Self {
-        let stock = |line: Line| StockLine { product_id: line.product_id.uuid(), quantity: line.quantity };
+        let stock = |line: Line| StockLine {
+            product_id: line.product_id.uuid(),
+            quantity: line.quantity,
+        };
         Self {
+            version: 0,
             stage: Stage::Running,
             stuck: None,
             pending: None,
@@ -169,7 +201,11 @@ impl Saga {
             Event::Intended(e) => self.intend(&e),
             Event::CustomerAwaited(e) => {
                 let tries = self.pending.map_or(0, |pending| pending.attempt);
-                self.pending = Some(Pending { step: e.step, attempt: tries.saturating_add(1), deadline: e.deadline });
+                self.pending = Some(Pending {
+                    step: e.step,
+                    attempt: tries.saturating_add(1),
+                    deadline: e.deadline,
+                });
                 let row = self.row(e.step);
                 row.state = "awaiting_customer".into();
                 row.effect_id = Some(e.effect_id);
@@ -179,7 +215,11 @@ impl Saga {
                 let open = self.pending.is_some();
                 if open {
                     let attempt = e.attempt.saturating_add(1);
-                    self.pending = Some(Pending { step: e.step, attempt, deadline: e.deadline });
+                    self.pending = Some(Pending {
+                        step: e.step,
+                        attempt,
+                        deadline: e.deadline,
+                    });
                 }
                 let row = self.row(e.step);
                 if open {
@@ -202,7 +242,10 @@ impl Saga {
 
     fn intend(&mut self, intended: &Intended) {
         // The same step under a new effect id goes on counting; another step starts anew.
-        let before = self.pending.take().filter(|pending| pending.step == intended.step);
+        let before = self
+            .pending
+            .take()
+            .filter(|pending| pending.step == intended.step);
         let tries = before.map_or(0, |before| before.attempt);
         self.stuck = None;
         self.pending = Some(Pending {
@@ -211,7 +254,11 @@ impl Saga {
             deadline: intended.deadline,
         });
         let row = self.row(intended.step);
-        *row = StepRow { effect_id: Some(intended.effect_id), tries, ..StepRow::new(intended.step, "in_flight") };
+        *row = StepRow {
+            effect_id: Some(intended.effect_id),
+            tries,
+            ..StepRow::new(intended.step, "in_flight")
+        };
         // Money that turned out to be taken cannot be let go any more: giving it back is due in its place.
         if intended.step == Step::Refund {
             for due in &mut self.due {
@@ -223,10 +270,17 @@ impl Saga {
     }
 
     fn end_step(&mut self, ended: StepEnded) {
-        if self.pending.is_some_and(|pending| pending.step == ended.step) {
+        if self
+            .pending
+            .is_some_and(|pending| pending.step == ended.step)
+        {
             self.pending = None;
         }
-        if self.stuck.as_ref().is_some_and(|stuck| stuck.step == ended.step) {
+        if self
+            .stuck
+            .as_ref()
+            .is_some_and(|stuck| stuck.step == ended.step)
+        {
             self.stuck = None;
         }
         if ended.outcome == Outcome::Ok {
@@ -247,7 +301,11 @@ impl Saga {
 
     fn unwind(&mut self, began: UnwindingBegan) {
         let overtaken = self.pending.take().map(|pending| pending.step);
-        let overtaken = overtaken.or(self.stuck.take().filter(|stuck| stuck.open).map(|stuck| stuck.step));
+        let overtaken = overtaken.or(self
+            .stuck
+            .take()
+            .filter(|stuck| stuck.open)
+            .map(|stuck| stuck.step));
         if let Some(step) = overtaken {
             self.row(step).state = "overtaken".into();
         }
@@ -262,7 +320,12 @@ impl Saga {
         row.state = "stuck".into();
         row.detail = Some(needs.detail.clone());
         let cause = needs.cause.as_str().to_owned();
-        self.stuck = Some(Stuck { step: needs.step, cause, detail: needs.detail, open });
+        self.stuck = Some(Stuck {
+            step: needs.step,
+            cause,
+            detail: needs.detail,
+            open,
+        });
     }
 
     fn end(&mut self, stage: Stage) {
@@ -272,16 +335,27 @@ impl Saga {
     }
 
     fn row(&mut self, step: Step) -> &mut StepRow {
-        let at = self.steps.iter().position(|row| row.step == step).unwrap_or_else(|| {
-            self.steps.push(StepRow::new(step, "in_flight"));
-            self.steps.len() - 1
-        });
+        let at = self
+            .steps
+            .iter()
+            .position(|row| row.step == step)
+            .unwrap_or_else(|| {
+                self.steps.push(StepRow::new(step, "in_flight"));
+                self.steps.len() - 1
+            });
         &mut self.steps[at]
     }
 }
 
 impl StepRow {
     fn new(step: Step, state: &str) -> Self {
-        Self { step, state: state.to_owned(), tries: 0, outcome: None, effect_id: None, detail: None }
+        Self {
+            step,
+            state: state.to_owned(),
+            tries: 0,
+            outcome: None,
+            effect_id: None,
+            detail: None,
+        }
     }
 }

@@ -90,7 +90,8 @@ struct Filter {
 }
 
 pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
-    api.routes(ADMINS, routes!(list)).routes(ADMINS, routes!(show))
+    api.routes(ADMINS, routes!(list))
+        .routes(ADMINS, routes!(show))
 }
 
 /// Sagas, newest first.
@@ -122,10 +123,17 @@ async fn list(
     .fetch_all(read.pool())
     .await
     .map_err(database)?;
-    let Page { data, next_cursor, has_more } =
-        Page::from_surplus(rows, page.limit, |row| (row.created_at, row.id));
+    let Page {
+        data,
+        next_cursor,
+        has_more,
+    } = Page::from_surplus(rows, page.limit, |row| (row.created_at, row.id));
     let data = data.into_iter().filter_map(view).collect();
-    Ok(reading.answer(Page { data, next_cursor, has_more }))
+    Ok(reading.answer(Page {
+        data,
+        next_cursor,
+        has_more,
+    }))
 }
 
 /// One saga; its id is the order's.
@@ -133,14 +141,20 @@ async fn list(
     get, path = "/v1/sagas/{id}", tag = "sagas", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The saga", body = SagaView), (status = 404, description = "No such saga"))
 )]
-async fn show(State(read): State<ReadSide>, asked: Asked, Path(id): Path<Uuid>) -> Result<Answer<SagaView>, Problem> {
+async fn show(
+    State(read): State<ReadSide>,
+    asked: Asked,
+    Path(id): Path<Uuid>,
+) -> Result<Answer<SagaView>, Problem> {
     let reading = read.reading(asked, READS, Some(id)).await?;
     let row: Option<Row> = sqlx::query_as("select * from read.orders where id = $1")
         .bind(id)
         .fetch_optional(read.pool())
         .await
         .map_err(database)?;
-    let saga = row.and_then(view).ok_or_else(|| reading.nothing(format!("there is no saga {id}")))?;
+    let saga = row
+        .and_then(view)
+        .ok_or_else(|| reading.nothing(format!("there is no saga {id}")))?;
     Ok(reading.answer(saga))
 }
 

@@ -160,7 +160,11 @@ pub struct SagaSummary {
 impl Found {
     /// The order as this caller may see it; nothing while only other events of its group are known.
     pub fn show(self, whose: Whose) -> Option<Order> {
-        let Self { row, partner_title, partner_brand } = self;
+        let Self {
+            row,
+            partner_title,
+            partner_brand,
+        } = self;
         let currency = row.currency?;
         let lines = row.lines.0.into_iter().map(|line| OrderLine {
             product_id: line.product_id,
@@ -175,7 +179,11 @@ impl Found {
             id: row.id,
             order_id: row.id,
             customer_id: row.customer_id?,
-            partner: OrderPartner { id: row.partner_id?, title: partner_title, brand: partner_brand },
+            partner: OrderPartner {
+                id: row.partner_id?,
+                title: partner_title,
+                brand: partner_brand,
+            },
             lines: lines.collect(),
             total: Money::new(row.total?, currency.clone()),
             payment: OrderPayment {
@@ -185,7 +193,10 @@ impl Found {
                 checkout_url: payment.open_checkout_url(),
                 provider_payment_id: payment.provider_payment_id.filter(|_| whose.everybodys),
             },
-            delivery: Delivery { delivery_address: row.delivery_address, phone: row.phone },
+            delivery: Delivery {
+                delivery_address: row.delivery_address,
+                phone: row.phone,
+            },
             status: row.status,
             status_reason: row.status_reason,
             status_detail: row.status_detail,

@@ -1,0 +1,163 @@
+//! The same over a real broker: the log is a stream, and operators ask over NATS.
+
+use std::sync::Arc;
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use event_schema::Position;
+use event_store::{JetStreamStore, topology};
+use serde_json::Value;
+use service_kit::Shutdown;
+
+use super::fixtures::a_busy_day;
+use crate::testing::{PATIENCE, Shop, eventually};
+use crate::{Deps, Service, read_models};
+
+async fn request(
+    client: &async_nats::Client,
+    subject: &str,
+    body: &str,
+    json: bool,
+) -> Result<String, (String, String)> {
+    let mut headers = HeaderMap::new();
+    if json {
+        headers.insert("Accept", "application/json");
+    }
+    let request =
+        client.request_with_headers(subject.to_owned(), headers, Bytes::from(body.to_owned()));
+    let message = tokio::time::timeout(PATIENCE, request)
+        .await
+        .unwrap()
+        .unwrap();
+    let header = |name| {
+        message
+            .headers
+            .as_ref()
+            .and_then(|h| h.get(name))
+            .map(|value| value.to_string())
+    };
+    match (
+        header("Nats-Service-Error-Code"),
+        header("Nats-Service-Error"),
+    ) {
+        (Some(code), Some(text)) => Err((code, text)),
+        _ => Ok(String::from_utf8(message.payload.to_vec()).unwrap()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_projected_and_operators_look_at_it_with_the_plain_nats_command() {
+    let server = tokio::task::spawn_blocking(dev_servers::NatsServer::temporary)
+        .await
+        .unwrap()
+        .unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    topology::migrate(&client, 1).await.unwrap();
+    let store = JetStreamStore::connect(client.clone()).await.unwrap();
+    let shop = Shop::with_log(Arc::new(store)).await;
+    let deps = Deps {
+        nats: Some(client.clone()),
+        ..shop.deps()
+    };
+    let service = Service::new(deps).await.unwrap();
+    let shutdown = Shutdown::new();
+    let running = tokio::spawn(service.run(shutdown.clone()));
+
+    let orders = a_busy_day(&shop, 4).await;
+    let names: Vec<&str> = read_models::all()
+        .iter()
+        .map(|projection| projection.name())
+        .collect();
+    let Position(end) = shop.wait_until_caught_up(&names).await;
+    let rows = shop.rows().await;
+    assert_eq!(rows["orders"].len(), orders.len());
+
+    eventually("the service answers", async || {
+        client
+            .request("projections.ls", Bytes::new())
+            .await
+            .ok()
+            .filter(|m| m.status.is_none())
+    })
+    .await;
+    let text = request(&client, "projections.ls", "", false).await.unwrap();
+    assert!(text.contains("orders       live"), "{text}");
+    let json: Value =
+        serde_json::from_str(&request(&client, "projections.ls", "", true).await.unwrap()).unwrap();
+    let orders = &json["data"][4];
+    assert_eq!(
+        (
+            orders["name"].as_str(),
+            orders["position"].as_u64(),
+            orders["lag"].as_u64()
+        ),
+        (Some("orders"), Some(end), Some(0))
+    );
+
+    let text = request(&client, "projections.verify", "orders", false)
+        .await
+        .unwrap();
+    assert!(
+        text.contains("orders is what the log says: 4 rows"),
+        "{text}"
+    );
+    sqlx::query("update read.orders set status = 'delivered'")
+        .execute(&shop.pool)
+        .await
+        .unwrap();
+    let text = request(&client, "projections.verify", "orders", false)
+        .await
+        .unwrap();
+    assert!(text.contains("status is \"delivered\""), "{text}");
+    let body = r#"{"name": "orders", "wait": true}"#;
+    let json = request(&client, "projections.rebuild", body, true)
+        .await
+        .unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&json).unwrap()["result"],
+        "rebuilt"
+    );
+    assert_eq!(shop.rows().await, rows);
+
+    let text = request(&client, "projections.pause", "inbox", false)
+        .await
+        .unwrap();
+    assert_eq!(text, "inbox is paused\n");
+    assert!(
+        request(&client, "projections.ls", "", false)
+            .await
+            .unwrap()
+            .contains("inbox        paused")
+    );
+    request(&client, "projections.resume", "inbox", false)
+        .await
+        .unwrap();
+
+    for (subject, body, code) in [
+        ("projections.rebuild", "nonsense", "404"),
+        ("projections.pause", "nonsense", "404"),
+        ("projections.verify", "", "400"),
+        ("projections.rebuild", "{\"nam", "400"),
+    ] {
+        let (said, text) = request(&client, subject, body, false).await.unwrap_err();
+        assert_eq!(said, code, "{subject} {body}: {text}");
+    }
+
+    // A restart of the broker is a pause, not an end.
+    let server = tokio::task::spawn_blocking(move || server.restart().map(|()| server))
+        .await
+        .unwrap()
+        .unwrap();
+    eventually("the log can be written again", async || {
+        let end = shop.store.end().await.ok()?;
+        (end.position.0 >= 1).then_some(())
+    })
+    .await;
+    a_busy_day(&shop, 2).await;
+    shop.wait_until_caught_up(&names).await;
+    assert_eq!(shop.rows().await["orders"].len(), 6);
+
+    shutdown.begin();
+    running.await.unwrap().unwrap();
+    drop(server);
+}
