@@ -5,6 +5,7 @@ use std::{
     error::Error,
     io::{self, Write as _},
     path::PathBuf,
+    process::ExitCode,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,7 +14,24 @@ use dev_servers::{Finder, NatsOptions, NatsServer, Postgres, PostgresOptions, Pr
 
 /// One thread, so that both servers are started and dropped on it.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut line = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                line.push_str(&format!(": {error}"));
+                cause = error.source();
+            }
+            // Without a terminal the exit code says it.
+            let _ = writeln!(io::stderr(), "{line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let data = env::args_os()
         .nth(1)
         .map_or_else(|| PathBuf::from(".waybill"), PathBuf::from);

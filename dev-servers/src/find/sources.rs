@@ -1,7 +1,6 @@
 //! The package clients: each is the ordinary one, asked for a package by its name; what it brings is checked by hash.
 
 use std::{
-    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
     process::Command,
@@ -21,6 +20,8 @@ use crate::{
     progress::Notice,
 };
 
+/// A client answers what it is within this time.
+const ASK_LIMIT: Duration = Duration::from_secs(30);
 /// One package of about 25 MB over a slow line.
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// Downloads, builds or installs with all that belongs to it.
@@ -250,6 +251,12 @@ fn clients(finder: &Finder, client: Client) -> Vec<(PathBuf, Vec<&'static str>)>
             .client(name)
             .map(|program| (program, arguments.to_vec()))
     };
+    // Many systems have a Python without pip.
+    let has_module = |(program, arguments): &(PathBuf, Vec<&'static str>)| {
+        let mut command = Command::new(program);
+        command.args(arguments).arg("--version").current_dir("/");
+        arguments.is_empty() || run(finder, &mut command, ASK_LIMIT).is_ok()
+    };
     match client {
         Client::Pip { .. } => [
             found("pip", &[]),
@@ -259,6 +266,7 @@ fn clients(finder: &Finder, client: Client) -> Vec<(PathBuf, Vec<&'static str>)>
         ]
         .into_iter()
         .flatten()
+        .filter(has_module)
         .collect(),
         Client::Npm => found("npm", &[]).into_iter().collect(),
     }
@@ -289,16 +297,12 @@ fn ask_for(command: &mut Command, pin: &Pin, into: &Path) {
 fn run(finder: &Finder, command: &mut Command, limit: Duration) -> Result<(), String> {
     let program = one_line(command.get_program());
     // A client finds its own parts (an interpreter, mostly) on the same path on which it was found.
-    command.env("PATH", search_path(finder));
+    command.env("PATH", &finder.search_path);
     match bounded::run(command, "", limit) {
         Ok(output) if output.success => Ok(()),
         Ok(output) => Err(output.reason()),
         Err(error) => Err(format!("{program}: {error}")),
     }
-}
-
-fn search_path(finder: &Finder) -> OsString {
-    finder.search_path.clone()
 }
 
 fn only_file(folder: &Path) -> Result<PathBuf, String> {

@@ -212,6 +212,17 @@ fn the_clients_own_reason_is_given_when_it_fails() {
 }
 
 #[test]
+fn a_python_without_pip_is_no_pip() {
+    let index = Index::usual();
+    let bin = index.dir.path().join("bin");
+    fs::rename(bin.join("pip"), bin.join("python3")).unwrap();
+    fs::write(bin.join("python3"), "#!/bin/sh\nexit 1\n").unwrap();
+    let failures = index.provide().unwrap_err();
+    assert_eq!(failures[0].reason, "pip is not installed");
+    assert!(!sources::has_pip(&index.finder()));
+}
+
+#[test]
 fn many_that_ask_at_once_fetch_once() {
     let index = Index::usual();
     thread::scope(|scope| {
