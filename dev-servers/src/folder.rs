@@ -43,8 +43,12 @@ impl DataFolder {
             .mode(0o755)
             .create(path)
             .map_err(fail("creating the folder"))?;
-        fs::set_permissions(path, Permissions::from_mode(mode))
-            .map_err(fail("setting the folder's permissions"))?;
+        let found = fs::metadata(path).map_err(fail("looking at the folder"))?;
+        // On a mounted volume the permissions may be right and yet not ours to set.
+        if found.permissions().mode() & 0o777 != mode {
+            fs::set_permissions(path, Permissions::from_mode(mode))
+                .map_err(fail("setting the folder's permissions"))?;
+        }
         let root = path.canonicalize().map_err(fail("resolving the folder"))?;
         let lock = lock(&root)?;
         Ok(Self {

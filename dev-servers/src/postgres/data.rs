@@ -70,7 +70,7 @@ pub(super) fn prepare(
             software: SOFTWARE,
             data: data.clone(),
         });
-        let password = new_password()?;
+        let password = new_password(&data)?;
         folder.write("password", &password, 0o600)?;
         initialise(&binaries, &user, &data, &password, durable)?;
         password
@@ -209,10 +209,10 @@ fn leave_pointer(
     Ok(())
 }
 
-fn new_password() -> Result<String, StartError> {
+fn new_password(data: &Path) -> Result<String, StartError> {
     let mut random = [0; 24];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| StartError::Initialise {
-        data: PathBuf::new(),
+        data: data.to_owned(),
         reason: "the system gave no random bytes for a password".to_owned(),
     })?;
     Ok(hex::encode(random))
