@@ -1,6 +1,9 @@
 //! Commands through the executor.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -24,15 +27,55 @@ async fn process(place: &dyn Place) -> Executor {
 pub async fn commands_of_one_process_never_conflict(place: &dyn Place) {
     let (executor, id) = (process(place).await, Uuid::now_v7());
     run(&executor, id, Command::Open).await.unwrap();
+    let runs = Arc::new(AtomicUsize::new(0));
     let adding = (0..200).map(|_| {
-        let executor = executor.clone();
-        tokio::spawn(async move { run(&executor, id, Command::Add(1)).await })
+        let (executor, runs) = (executor.clone(), Arc::clone(&runs));
+        tokio::spawn(async move {
+            let added = executor.execute(metadata(), None, |work| {
+                runs.fetch_add(1, Ordering::SeqCst);
+                Ok::<_, Stop<Rejection>>(work.decide::<Ledger>(id, Command::Add(1))?)
+            });
+            added.await
+        })
     });
     for added in futures::future::join_all(adding).await {
         added.unwrap().unwrap();
     }
+    // Once to learn what has to be loaded, once to decide: nothing was ever decided twice.
+    assert_eq!(runs.load(Ordering::SeqCst), 2 * 200);
     assert_eq!(state(&executor, id).await.total, 200);
     assert_whole(&history(executor.store(), id).await, 201);
+}
+
+pub async fn a_state_that_leaves_the_cache_is_put_aside(place: &dyn Place) {
+    let (store, long, short) = (place.open().await, Uuid::now_v7(), Uuid::now_v7());
+    let executor = Executor::with_cache(Arc::clone(&store), NonZeroUsize::MIN);
+    for id in [short, long] {
+        run(&executor, id, Command::Open).await.unwrap();
+    }
+    for _ in 0..20 {
+        run(&executor, long, Command::Add(1)).await.unwrap();
+    }
+    // The next one in turns it out; the short one was read back faster than a snapshot of it.
+    run(&executor, Uuid::now_v7(), Command::Open).await.unwrap();
+    let key = |id| format!("ledger.{}.{id}", Ledger::SHAPE);
+    let stored = snapshot_of(&store, &key(long)).await;
+    assert_eq!(stored.version, Version(21));
+    assert_eq!(store.snapshot(&key(short)).await.unwrap(), None);
+    run(&executor, long, Command::Add(1)).await.unwrap();
+    assert_eq!(state(&executor, long).await.total, 21);
+}
+
+/// Waits for a snapshot, which is written in the background.
+async fn snapshot_of(store: &Arc<dyn EventStore>, key: &str) -> StoredSnapshot {
+    let begun = tokio::time::Instant::now();
+    loop {
+        if let Some(bytes) = store.snapshot(key).await.unwrap() {
+            return event_schema::codec::decode(&bytes).unwrap();
+        }
+        assert!(begun.elapsed() < super::WAIT_MAX, "a snapshot is put aside");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 pub async fn commands_of_two_processes_lose_nothing(place: &dyn Place) {
@@ -194,6 +237,39 @@ pub async fn an_additive_command_happens_once_whatever_is_repeated_whenever(plac
             .all(|answer| answer.position == happened[0].position)
     );
     assert_eq!(state(&one, id).await.total, 10 + 300 + 10);
+}
+
+pub async fn an_additive_command_without_events_is_remembered_too(place: &dyn Place) {
+    let (executor, id, command) = (
+        process(place).await,
+        Uuid::now_v7(),
+        CommandId(Uuid::now_v7()),
+    );
+    let close = |executor: Executor| async move {
+        executor
+            .execute(additive(command, "aa"), None, |work| {
+                let once = work.once(command)?;
+                if once == Once::First && work.state::<Ledger>(id)?.open {
+                    work.decide::<Ledger>(id, Command::Close)?;
+                }
+                Ok::<_, Stop<Rejection>>(once)
+            })
+            .await
+            .unwrap()
+    };
+    // It has happened, with nothing to do; the repeat must not do what there is to do by now.
+    let first = close(executor.clone()).await;
+    run(&executor, id, Command::Open).await.unwrap();
+    let again = close(process(place).await).await;
+    let repeat = Once::Repeat {
+        position: first.position,
+        command_hash: Some("aa".into()),
+    };
+    assert_eq!(
+        (again.value, again.position, again.appended),
+        (repeat, first.position, false)
+    );
+    assert!(!state(&executor, id).await.closed);
 }
 
 pub async fn a_create_happens_once_whatever_is_repeated_whenever(place: &dyn Place) {
@@ -388,17 +464,7 @@ pub async fn a_snapshot_is_used_and_a_wrong_one_only_costs_time(place: &dyn Plac
         state(&Executor::new(Arc::clone(&store)), id).await.total,
         255
     );
-    let begun = tokio::time::Instant::now();
-    let snapshot = loop {
-        if let Some(bytes) = store.snapshot(&key).await.unwrap() {
-            break event_schema::codec::decode::<StoredSnapshot>(&bytes).unwrap();
-        }
-        assert!(
-            begun.elapsed() < super::WAIT_MAX,
-            "a snapshot is put aside after 256 events"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+    let snapshot = snapshot_of(&store, &key).await;
     assert_eq!(
         (snapshot.version, snapshot.log.clone()),
         (Version(256), store.identity().await.unwrap().to_string())

@@ -71,6 +71,8 @@ macro_rules! conformance_suite {
             a_read_state_is_a_condition_of_the_group
             a_reaction_sees_at_least_its_event
             a_snapshot_is_used_and_a_wrong_one_only_costs_time
+            a_state_that_leaves_the_cache_is_put_aside
+            an_additive_command_without_events_is_remembered_too
             a_command_whose_caller_has_gone_is_still_settled
         );
     };

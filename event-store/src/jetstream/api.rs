@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::{Client, HeaderMap, Request, RequestErrorKind};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,12 +10,15 @@ use bytes::Bytes;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use event_schema::{Position, Recorded, Subject, Timestamp, Version, envelope};
 
 /// How long one question may take.
 pub(crate) const ASK_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a lost connection is waited for before anything is sent.
+const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(2);
+const CONNECTION_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a batch of direct reads may pause between two messages.
 const READ_PAUSE_MAX: Duration = Duration::from_secs(3);
 /// Most bytes in one batch of direct reads, so that no answer overruns the connection.
@@ -197,26 +201,59 @@ impl Api {
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<async_nats::Message, AskError> {
+        self.connected().await?;
         let request = Request {
             payload: Some(payload),
             headers,
             timeout: Some(Some(ASK_WAIT_MAX)),
             inbox: None,
         };
-        self.client
-            .send_request(subject, request)
-            .await
-            .map_err(|error| {
-                AskError::Away(match error.kind() {
-                    RequestErrorKind::TimedOut => {
-                        format!("no answer within {} s", ASK_WAIT_MAX.as_secs())
-                    }
-                    RequestErrorKind::NoResponders => {
-                        "nobody answers; no leader, or no such stream".into()
-                    }
-                    _ => error.to_string(),
-                })
+        let sent = self.client.send_request(subject, request);
+        let answered = tokio::select! {
+            answered = sent => answered,
+            // The answer goes to the connection that asked: with it gone, waiting is in vain.
+            () = self.lost() => return Err(AskError::Away("the connection was lost before the answer".into())),
+        };
+        answered.map_err(|error| {
+            AskError::Away(match error.kind() {
+                RequestErrorKind::TimedOut => {
+                    format!("no answer within {} s", ASK_WAIT_MAX.as_secs())
+                }
+                RequestErrorKind::NoResponders => {
+                    "nobody answers; no leader, or no such stream".into()
+                }
+                _ => error.to_string(),
             })
+        })
+    }
+
+    /// Waits a little for a lost connection to come back.
+    pub(crate) async fn connected(&self) -> Result<(), AskError> {
+        let begun = Instant::now();
+        while self.client.connection_state() != State::Connected {
+            if begun.elapsed() > CONNECTION_WAIT_MAX {
+                return Err(AskError::Away(
+                    "the connection to the broker is lost".into(),
+                ));
+            }
+            sleep(CONNECTION_LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Ends when the connection of this moment is gone, be it that another one has taken its place.
+    async fn lost(&self) {
+        let connection = || {
+            let info = self.client.server_info();
+            (info.server_id, info.client_id)
+        };
+        let now = connection();
+        loop {
+            sleep(CONNECTION_LOOK_EVERY).await;
+            if self.client.connection_state() != State::Connected || connection() != now {
+                return;
+            }
+        }
     }
 
     /// Asks the leader something in JSON.

@@ -9,7 +9,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::connection::State;
 use lru::LruCache;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -37,9 +36,6 @@ const BATCH_TRIED_MAX: Duration = Duration::from_secs(30);
 const WAIT_FOR_TURN_MAX: Duration = Duration::from_secs(30);
 /// How long a batch is tried that is refused although everything it expects holds, as the leader says.
 const REFUSED_IN_FLIGHT_MAX: Duration = Duration::from_secs(5);
-/// How long a lost connection is waited for before a batch is sent for the first time.
-const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(2);
-const CONNECTION_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Pause between two tries of one batch, in milliseconds; doubles up to the most.
 const PAUSE_FIRST_MS: u64 = 2;
 const PAUSE_MAX_MS: u64 = 500;
@@ -129,88 +125,77 @@ impl Lane {
         plan
     }
 
-    /// Carries one batch until its fate is known, or the limit is reached.
-    async fn carry(&mut self, mut plan: Plan) {
-        let begun = Instant::now();
+    /// Makes a batch ready to be sent: positions for versions, and a broker to send it to. What cannot be is answered.
+    async fn prepare(&mut self, mut plan: Plan) -> Option<(Plan, Built)> {
+        if let Err(why) = self.api.connected().await {
+            self.give_up(plan, &format!("{why}; nothing was sent"));
+            return None;
+        }
         let missing = plan.resolve(|subject| self.heads.peek(subject).copied());
         if !missing.is_empty() {
             match self.ask_heads(&missing).await {
                 Ok(heads) => {
-                    if !plan
-                        .resolve(|subject| heads.get(subject).copied().flatten())
-                        .is_empty()
-                    {
-                        return self.part(plan, &heads, false);
+                    let unmatched = plan.resolve(|subject| heads.get(subject).copied().flatten());
+                    if !unmatched.is_empty() {
+                        self.part(plan, &heads, false);
+                        return None;
                     }
                 }
-                Err(error) => return self.give_up(plan, &format!("{error}; nothing was sent")),
+                Err(AskError::Unreadable(reason)) => {
+                    let subject = missing.into_iter().next()?;
+                    self.fail(plan, &AppendError::Corrupt { subject, reason });
+                    return None;
+                }
+                Err(error) => {
+                    self.give_up(plan, &format!("{error}; nothing was sent"));
+                    return None;
+                }
             }
         }
-        let built = match plan.build() {
-            Ok(built) => built,
+        match plan.build() {
+            Ok(built) => Some((plan, built)),
             Err(subject) => {
-                return self.give_up(plan, &format!("the position of {subject} stayed unknown"));
+                self.give_up(plan, &format!("the position of {subject} stayed unknown"));
+                None
             }
-        };
-        if let Err(why) = self.connected().await {
-            return self.give_up(plan, &format!("{why}; nothing was sent"));
         }
+    }
+
+    /// Carries one batch until its fate is known, or the limit is reached.
+    async fn carry(&mut self, plan: Plan) {
+        let begun = Instant::now();
+        let Some((plan, built)) = self.prepare(plan).await else {
+            return;
+        };
         metrics::histogram!("waybill_append_batch_messages").record(plan.messages() as f64);
         let mut unclear = false;
         let mut pause = Duration::from_millis(PAUSE_FIRST_MS);
-        for attempt in 0_u32.. {
-            if attempt > 0 {
-                metrics::counter!("waybill_append_resends_total").increment(1);
-                sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(PAUSE_MAX_MS));
-            }
-            match self.try_once(&built, unclear).await {
+        loop {
+            let tried = match self.try_once(&built, unclear).await {
+                Tried::Conflict => self.explain(&plan, &built, unclear).await,
+                tried => tried,
+            };
+            match tried {
                 Tried::Stored(first) => {
                     metrics::histogram!("waybill_append_seconds")
                         .record(begun.elapsed().as_secs_f64());
                     return self.stored(plan, first);
                 }
-                // Everything it could be refused for is looked up; those who lost are told, the others go again.
-                Tried::Conflict => match self.ask_heads(&plan.subjects()).await {
-                    Ok(heads) => {
-                        let holds = self.holds(&plan, &built, &heads);
-                        if !holds {
-                            // What moved may be our own batch, landed after the last look.
-                            if unclear && let Ok(Found::Ours(first)) = self.look(&built).await {
-                                return self.stored(plan, first);
-                            }
-                            return self.part(plan, &heads, true);
-                        }
-                        // Nothing moved: somebody's write on one of the subjects is in flight. Look again shortly.
-                        if !unclear && begun.elapsed() > REFUSED_IN_FLIGHT_MAX {
-                            return self.give_up(
-                                plan,
-                                "a write of somebody else stayed in flight; nothing was stored",
-                            );
-                        }
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "could not look up who lost a refused batch")
-                    }
-                },
+                Tried::Lost(heads) => return self.part(plan, &heads, true),
+                Tried::Failed(error) => return self.fail(plan, &error),
+                Tried::Conflict if !unclear && begun.elapsed() > REFUSED_IN_FLIGHT_MAX => {
+                    return self.give_up(
+                        plan,
+                        "a write of somebody else stayed in flight; nothing was stored",
+                    );
+                }
+                Tried::Conflict => {}
                 Tried::Unclear(why) => {
                     tracing::warn!(
                         why,
-                        attempt,
                         "the fate of a batch is unclear; looking for it in the log"
                     );
                     unclear = true;
-                }
-                Tried::Failed(error) => {
-                    if plan.groups.len() == 1 {
-                        return self.answer_all(plan, &error);
-                    }
-                    // One of them may be the reason; the others must not pay for it.
-                    for mut queued in plan.groups.into_iter().rev() {
-                        queued.rounds = ROUNDS_TOGETHER_MAX + 1;
-                        self.queue.push_front(queued);
-                    }
-                    return;
                 }
             }
             if begun.elapsed() > BATCH_TRIED_MAX {
@@ -224,10 +209,41 @@ impl Lane {
                     &format!("tried for {} s; {state}", BATCH_TRIED_MAX.as_secs()),
                 );
             }
+            metrics::counter!("waybill_append_resends_total").increment(1);
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(PAUSE_MAX_MS));
         }
     }
 
-    /// One send; after an unclear one the log is looked at first, and again whenever the answer is not a plain yes.
+    /// Why a batch was refused: something it expects has moved, or nothing has and somebody's write is in flight.
+    async fn explain(&self, plan: &Plan, built: &Built, unclear: bool) -> Tried {
+        let heads = match self.ask_heads(&plan.subjects()).await {
+            Ok(heads) => heads,
+            Err(error) => {
+                tracing::warn!(%error, "could not look up who lost a refused batch");
+                return if unclear {
+                    Tried::Unclear(error.to_string())
+                } else {
+                    Tried::Conflict
+                };
+            }
+        };
+        if self.holds(plan, built, &heads) {
+            return Tried::Conflict;
+        }
+        if unclear {
+            // What moved may be our own batch, landed after the last look. Only after this look it is somebody else's,
+            // and then none of our tries can land any more: their expectation is broken for good.
+            match self.look(built).await {
+                Ok(Found::Ours(first)) => return Tried::Stored(first),
+                Ok(Found::Others | Found::Nothing) => {}
+                Err(error) => return Tried::Unclear(error.to_string()),
+            }
+        }
+        Tried::Lost(heads)
+    }
+
+    /// One send; after an unclear one the log is looked at first.
     async fn try_once(&self, built: &Built, unclear: bool) -> Tried {
         if unclear {
             match self.look(built).await {
@@ -281,16 +297,12 @@ impl Lane {
                 })
             }
         };
-        if unclear {
-            // The refusal may only mean that an earlier try has landed meanwhile.
-            return match (self.look(built).await, failed) {
-                (Ok(Found::Ours(first)), _) => Tried::Stored(first),
-                (Ok(Found::Others), _) | (Ok(Found::Nothing), None) => Tried::Conflict,
-                (Ok(Found::Nothing), Some(error)) => Tried::Unclear(error.to_string()),
-                (Err(error), _) => Tried::Unclear(error.to_string()),
-            };
+        match failed {
+            None => Tried::Conflict,
+            // An earlier try may have landed, or land yet.
+            Some(error) if unclear => Tried::Unclear(error.to_string()),
+            Some(error) => Tried::Failed(error),
         }
-        failed.map_or(Tried::Conflict, Tried::Failed)
     }
 
     /// Looks for a batch in the log. It is stored as a whole, so the first event after the expected position on its
@@ -310,18 +322,6 @@ impl Lane {
             }
             Some(_) => Found::Others,
         })
-    }
-
-    /// Waits a little for a lost connection: what was never sent need not be looked for.
-    async fn connected(&self) -> Result<(), String> {
-        let begun = Instant::now();
-        while self.api.client().connection_state() != State::Connected {
-            if begun.elapsed() > CONNECTION_WAIT_MAX {
-                return Err("the connection to the broker is lost".into());
-            }
-            sleep(CONNECTION_LOOK_EVERY).await;
-        }
-        Ok(())
     }
 
     async fn ask_heads(&self, subjects: &[Subject]) -> Result<HashMap<Subject, Head>, AskError> {
@@ -380,6 +380,18 @@ impl Lane {
         }
     }
 
+    /// A batch that was refused for good: a lone group is told; of several one may be the reason, and the others must
+    /// not pay for it, so each goes again by itself.
+    fn fail(&mut self, plan: Plan, error: &AppendError) {
+        if plan.groups.len() == 1 {
+            return self.answer_all(plan, error);
+        }
+        for mut queued in plan.groups.into_iter().rev() {
+            queued.rounds = ROUNDS_TOGETHER_MAX + 1;
+            self.queue.push_front(queued);
+        }
+    }
+
     fn give_up(&mut self, plan: Plan, why: &str) {
         tracing::error!(
             why,
@@ -405,8 +417,10 @@ impl Lane {
 enum Tried {
     /// It is stored, from this position on.
     Stored(Position),
-    /// It is not stored; if it was decided on something stale it never will be.
+    /// It was refused because of an expectation, or a write in flight.
     Conflict,
+    /// It is not stored and never will be: this is what the leader has instead of what it expects.
+    Lost(HashMap<Subject, Head>),
     /// It may be stored, or be stored yet.
     Unclear(String),
     /// It is not stored, and the same batch never will be.
