@@ -225,7 +225,16 @@ impl Applier {
         let Some(first) = parking::since(&mut transaction, &self.schema, name, key).await? else {
             return Ok(Resumed::NotParked);
         };
-        let events = self.held(store, key, first, checkpoint.position).await?;
+        let events = match self.held(store, key, first, checkpoint.position).await {
+            // A history that cannot be read stays parked; the others need not wait for it.
+            Err(error @ (LoadError::Corrupt { .. } | LoadError::Newer { .. })) => {
+                return Ok(Resumed::StillParked {
+                    position: first,
+                    cause: error.to_string(),
+                });
+            }
+            events => events?,
+        };
         let due: Vec<&Recorded> = events.iter().collect();
         let resumed = match self.apply_within(&mut transaction, &due).await {
             Ok(()) => Resumed::Released,

@@ -7,6 +7,8 @@ use sqlx::{PgConnection, SqlStr};
 use uuid::Uuid;
 
 use event_schema::{DecodeError, EventSet, PersonalKey, Position, Recorded, Subject};
+use service_kit::postgres;
+use service_kit::vault::VaultError;
 
 use crate::personal::{Personal, PersonalError};
 use crate::schema::Schema;
@@ -45,6 +47,25 @@ impl ApplyError {
         Self::Event {
             position: event.position,
             cause: cause.to_string(),
+        }
+    }
+
+    /// Whether the projection itself (its statements, its keys) is to blame, so that trying again at once would fail
+    /// again, and the other projections need not wait for it.
+    pub(crate) fn is_its_own_fault(&self) -> bool {
+        // Tables that are not there are everybody's trouble and made again; a lost race is tried again.
+        const PASSING: [&str; 5] = ["42P01", "3F000", "40001", "40P01", "55P03"];
+        match self {
+            Self::Event { .. } => false,
+            Self::Personal(PersonalError(VaultError::Database(error))) | Self::Database(error) => {
+                !postgres::is_unavailable(error)
+                    && error.as_database_error().is_some_and(|error| {
+                        error
+                            .code()
+                            .is_none_or(|code| !PASSING.contains(&code.as_ref()))
+                    })
+            }
+            Self::Personal(_) => true,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A busy day of events, a projection that chokes on command, and a log that changes its past.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -95,6 +96,40 @@ impl Projection for Choking {
             Some(event) => Err(ApplyError::event(event, "choked on it")),
             None => Orders.apply(batch, events).await,
         }
+    }
+}
+
+/// The orders, written by a statement that Postgres does not understand until it is cured.
+#[derive(Clone, Default)]
+pub struct Broken(Arc<AtomicBool>);
+
+impl Broken {
+    pub fn is_cured(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Projection for Broken {
+    fn name(&self) -> &'static str {
+        Orders.name()
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        Orders.tables()
+    }
+
+    fn aggregates(&self) -> &'static [&'static str] {
+        Orders.aggregates()
+    }
+
+    async fn apply(&self, batch: &mut Batch<'_>, events: &[&Recorded]) -> Result<(), ApplyError> {
+        if !self.0.load(Ordering::SeqCst) {
+            sqlx::query(batch.sql("select nonsense from read.orders"))
+                .execute(batch.connection())
+                .await?;
+        }
+        Orders.apply(batch, events).await
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use service_kit::{Role, Shutdown};
 use uuid::Uuid;
 
-use super::fixtures::Choking;
+use super::fixtures::{Broken, Choking, a_busy_day};
 use crate::apply::{Applied, Applier};
 use crate::parking::PARKED_KEYS_MAX;
 use crate::projection::Projection;
@@ -283,4 +283,41 @@ async fn an_event_that_never_came_is_noticed_by_the_next_one_of_its_history() {
             .await
             .unwrap();
     assert_eq!(stock, 6, "what is whole goes on");
+}
+
+#[tokio::test]
+async fn a_projection_that_cannot_write_stops_alone_and_goes_on_when_it_can() {
+    let shop = Shop::new().await;
+    crate::migrate(&shop.pool).await.unwrap();
+    let broken = Broken::default();
+    let projections: Vec<Arc<dyn Projection>> = vec![
+        Arc::new(broken.clone()),
+        Arc::new(Catalogue),
+        Arc::new(Inventory),
+    ];
+    let shutdown = Shutdown::new();
+    let running = tokio::spawn(shop.worker(projections, "one").run(shutdown.clone()));
+    a_busy_day(&shop, 6).await;
+    shop.wait_until_caught_up(&["catalogue", "inventory"]).await;
+    let stopped = eventually("the orders are stopped", async || {
+        let projections = status::list(&shop.pool, &*shop.store).await.ok()?;
+        projections
+            .into_iter()
+            .find(|p| p.name == "orders" && p.status == Running::Stopped)
+    })
+    .await;
+    let message = stopped.message.unwrap();
+    assert!(
+        message.contains("nonsense") && message.contains("waybill projections resume orders"),
+        "{message}"
+    );
+    assert!(stopped.parked.is_empty(), "no event is to blame");
+
+    broken.is_cured();
+    assert!(status::resume(&shop.pool, "orders").await.unwrap());
+    shop.wait_until_caught_up(&["orders", "catalogue", "inventory"])
+        .await;
+    assert_eq!(shop.rows().await["orders"].len(), 6);
+    shutdown.begin();
+    running.await.unwrap();
 }

@@ -41,6 +41,10 @@ impl Live {
         }
     }
 
+    pub fn name(&self) -> &'static str {
+        self.applier.projection.name()
+    }
+
     pub fn position(&self) -> Position {
         self.position
     }

@@ -47,7 +47,12 @@ pub(super) async fn mismatch(
             log.end
         )));
     }
-    let there = store.at(position).await?.map(|event| event.event_id);
+    let there = match store.at(position).await {
+        Ok(event) => event.map(|event| event.event_id),
+        // What lies there now cannot even be read: it is not the event that was applied.
+        Err(LoadError::Corrupt { .. }) => None,
+        Err(error) => return Err(error),
+    };
     if there != checkpoint.event_id {
         let found = there.map_or_else(
             || "no event of ours".to_owned(),

@@ -51,8 +51,14 @@ pub struct Worker {
     holder: Arc<str>,
 }
 
-/// The generation of each projection in which its parked keys were tried again.
-type Retried = HashMap<&'static str, i64>;
+/// What a worker remembers of its projections while it holds the lease.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The generation in which a projection's parked keys were tried again.
+    retried: HashMap<&'static str, i64>,
+    /// What a projection failed with, and in which generation.
+    failed: HashMap<&'static str, (i64, String)>,
+}
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -146,9 +152,9 @@ impl Worker {
         );
         metrics::gauge!("waybill_projector_is_writer").set(1.0);
         let lease = Lease::keep(self.pool.clone(), Arc::clone(&self.holder));
-        let mut retried = Retried::new();
+        let mut memory = Memory::default();
         let ended = loop {
-            match self.session(&lease, shutdown, &mut retried).await {
+            match self.session(&lease, shutdown, &mut memory).await {
                 Ok(SessionEnd::Changed) => {}
                 Ok(SessionEnd::Shutdown | SessionEnd::LeaseLost) => break Ok(()),
                 Err(error) => break Err(error),
@@ -164,11 +170,11 @@ impl Worker {
         &self,
         lease: &Lease,
         shutdown: &Shutdown,
-        retried: &mut Retried,
+        memory: &mut Memory,
     ) -> Result<SessionEnd, SessionError> {
         let log = log_check::look(&*self.store).await?;
         let appliers = self.appliers(&log.identity);
-        self.judge(&log, &appliers, retried).await?;
+        self.judge(&log, &appliers, memory).await?;
         let start = self.checkpoints().await?;
         let mut live: Vec<Live> = appliers
             .into_iter()
@@ -182,7 +188,7 @@ impl Worker {
             })
             .collect();
         let Some(lowest) = live.iter().map(Live::position).min() else {
-            return self.wait_for_change(&start, lease, shutdown).await;
+            return self.wait_for_change(&start, lease, shutdown, memory).await;
         };
         let mut intake = Intake::new(self.store.subscribe(lowest, &["evt.>"]).await?);
         let mut control = tokio::time::interval(CONTROL_PERIOD);
@@ -209,7 +215,10 @@ impl Worker {
                     self.moves.announce();
                     continue;
                 }
-                _ = recheck.tick(), if any_stopped => return Ok(SessionEnd::Changed),
+                _ = recheck.tick(), if any_stopped => {
+                    memory.failed.clear();
+                    return Ok(SessionEnd::Changed);
+                }
                 batch = intake.next_batch(BATCH_EVENTS_MAX) => batch?,
             };
             let idle = intake.caught_up();
@@ -220,22 +229,38 @@ impl Worker {
             )
             .await;
             self.moves.announce();
-            for moved in moves {
-                match moved? {
-                    Moved::On => {}
-                    Moved::Overtaken => return Ok(SessionEnd::Changed),
+            let mut end = None;
+            for (one, moved) in live.iter().zip(moves) {
+                match moved {
+                    Ok(Moved::On) => {}
+                    Ok(Moved::Overtaken) => end = Some(SessionEnd::Changed),
+                    // One projection's trouble is not the others': it stops, and they go on without it.
+                    Err(error) if error.is_its_own_fault() => {
+                        let generation = start
+                            .iter()
+                            .find(|c| c.projection == one.name())
+                            .map_or(0, |c| c.generation);
+                        memory
+                            .failed
+                            .insert(one.name(), (generation, Chain(&error).to_string()));
+                        end = Some(SessionEnd::Changed);
+                    }
+                    Err(error) => return Err(error.into()),
                 }
+            }
+            if let Some(end) = end {
+                return Ok(end);
             }
         }
     }
 
-    /// Decides which projections may go on: not one whose rows do not belong to the log, nor one that parks more and
-    /// more.
+    /// Decides which projections may go on: not one whose rows do not belong to the log, nor one whose rows cannot be
+    /// written, nor one that parks more and more.
     async fn judge(
         &self,
         log: &log_check::LogSeen,
         appliers: &[Applier],
-        retried: &mut Retried,
+        memory: &mut Memory,
     ) -> Result<(), SessionError> {
         let names: Vec<&str> = appliers
             .iter()
@@ -254,10 +279,19 @@ impl Worker {
             };
             let why = match log_check::mismatch(&*self.store, log, checkpoint).await? {
                 Some(why) => Some(why),
-                None => {
-                    self.look_at_parked(applier, checkpoint.generation, retried)
-                        .await?
-                }
+                None => match memory.failed.get(name) {
+                    Some((generation, why)) if *generation == checkpoint.generation => {
+                        Some(format!(
+                            "its rows cannot be written: {why}; it is tried again every {} s, or at once after \
+                         `waybill projections resume {name}`",
+                            STOPPED_RECHECK_PERIOD.as_secs()
+                        ))
+                    }
+                    _ => {
+                        self.look_at_parked(applier, checkpoint.generation, memory)
+                            .await?
+                    }
+                },
             };
             if let Some(why) = &why
                 && checkpoint.stopped.as_ref() != Some(why)
@@ -275,14 +309,21 @@ impl Worker {
         &self,
         applier: &Applier,
         generation: i64,
-        retried: &mut Retried,
+        memory: &mut Memory,
     ) -> Result<Option<String>, SessionError> {
         let name = applier.projection.name();
         let mut connection = self.pool.acquire().await?;
-        if retried.insert(name, generation) != Some(generation) {
+        if memory.retried.insert(name, generation) != Some(generation) {
             for parked in parking::list(&mut connection, &Schema::LIVE, name).await? {
-                let resumed = applier.resume(&self.pool, &*self.store, parked.key).await?;
-                tracing::info!(projection = name, key = %parked.key, ?resumed, "parked key tried again");
+                match applier.resume(&self.pool, &*self.store, parked.key).await {
+                    Ok(resumed) => {
+                        tracing::info!(projection = name, key = %parked.key, ?resumed, "parked key tried again");
+                    }
+                    Err(ResumeError::Apply(error)) if error.is_its_own_fault() => {
+                        tracing::warn!(projection = name, key = %parked.key, error = %Chain(&error), "stays parked");
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         let left = parking::count(&mut connection, &Schema::LIVE, name).await?;
@@ -315,6 +356,7 @@ impl Worker {
         start: &[Checkpoint],
         lease: &Lease,
         shutdown: &Shutdown,
+        memory: &mut Memory,
     ) -> Result<SessionEnd, SessionError> {
         let until = tokio::time::Instant::now() + STOPPED_RECHECK_PERIOD;
         loop {
@@ -323,7 +365,11 @@ impl Worker {
                 () = lease.lost() => return Ok(SessionEnd::LeaseLost),
                 () = tokio::time::sleep(CONTROL_PERIOD) => {}
             }
-            if tokio::time::Instant::now() >= until || changed(start, &self.checkpoints().await?) {
+            if tokio::time::Instant::now() >= until {
+                memory.failed.clear();
+                return Ok(SessionEnd::Changed);
+            }
+            if changed(start, &self.checkpoints().await?) {
                 return Ok(SessionEnd::Changed);
             }
         }
