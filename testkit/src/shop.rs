@@ -23,7 +23,7 @@ impl Shop {
     pub async fn start(binary: &str, settings: &[(&str, &str)]) -> Self {
         let mut shop = Self {
             binary: binary.to_owned(),
-            data: tempfile::tempdir().unwrap(),
+            data: data_folder(),
             port: free_port(),
             settings: settings
                 .iter()
@@ -143,4 +143,10 @@ impl Shop {
         assert!(status.success(), "{status}: {}", self.program().said());
         self.program = None;
     }
+}
+
+/// A folder that the account Postgres runs as may enter: its files belong in there, not elsewhere.
+fn data_folder() -> TempDir {
+    let everybody_enters = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    tempfile::Builder::new().permissions(everybody_enters).tempdir().unwrap()
 }

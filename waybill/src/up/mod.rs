@@ -48,6 +48,15 @@ pub async fn run(settings: Arc<Settings>) -> anyhow::Result<()> {
         .iter()
         .for_each(|line| out::note(format!("  {line}")));
     let settings = Arc::new(settings);
+    let servers = Arc::new(servers);
+    let watched = Arc::clone(&servers);
+    let watch = lifetimes.shutdown().clone();
+    lifetimes.spawn_supervised("the servers", async move {
+        tokio::select! {
+            ended = watched.ended() => Err(ended),
+            () = watch.begun() => Ok(()),
+        }
+    });
     let ended = shop(&settings, listener, &lifetimes).await;
     // Whatever the services ended with, nothing is left running.
     shutdown.begin();

@@ -1,13 +1,17 @@
 //! The servers that `up` starts: only those that the settings do not name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use dev_servers::{Finder, NatsOptions, NatsServer, Notice, Postgres, PostgresOptions, Progress};
+use dev_servers::{Finder, NatsOptions, NatsServer, Notice, Postgres, PostgresOptions, Progress, Server};
 use secrecy::SecretString;
 use service_kit::Settings;
 
 use crate::out;
+
+/// How often the servers are looked after.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// Servers of ours; those of others are not listed.
 pub struct Servers {
@@ -64,8 +68,26 @@ impl Servers {
         nats.into_iter().chain(postgres).collect()
     }
 
+    /// Waits until one of them has ended by itself, and says which with the end of its log. Never ends without one.
+    pub async fn ended(&self) -> anyhow::Error {
+        loop {
+            for (name, server) in self.running() {
+                if let Some(status) = server.exited() {
+                    return anyhow::anyhow!("{name} ended by itself ({status}); its log ends with:\n{}", server.log_tail());
+                }
+            }
+            tokio::time::sleep(LOOK_PERIOD).await;
+        }
+    }
+
+    fn running(&self) -> impl Iterator<Item = (&'static str, &Server)> {
+        let nats = self.nats.as_deref().map(|server| ("nats-server", server));
+        let postgres = self.postgres.as_deref().map(|server| ("Postgres", server));
+        nats.into_iter().chain(postgres)
+    }
+
     /// Stops them in order, each within its own limit.
-    pub async fn stop(self) {
+    pub async fn stop(self: Arc<Self>) {
         let stopped = tokio::task::spawn_blocking(move || {
             if let Some(postgres) = &self.postgres {
                 postgres.stop();
