@@ -5,7 +5,12 @@
 //! [`effect`] what it takes to run one effect without ever doing it twice.
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests fail by panicking"
+    )
 )]
 
 mod desk;

@@ -39,7 +39,8 @@ impl Deps {
     pub async fn connect(settings: Arc<Settings>, role: &str) -> anyhow::Result<Self> {
         let client = nats::connect(&settings, role).await?;
         let store = JetStreamStore::connect(client.clone()).await?;
-        let installation = SigningKey::load_or_create(&settings.signing_key_file)?.installation_key()?;
+        let installation =
+            SigningKey::load_or_create(&settings.signing_key_file)?.installation_key()?;
         Ok(Self {
             provider: ProviderAccount::of(&settings, &installation),
             executor: Executor::new(Arc::new(store)),
@@ -63,7 +64,13 @@ impl Service {
     /// # Errors
     /// When they are not there (`waybill migrate` makes them), or the provider's settings cannot be used.
     pub async fn new(deps: Deps) -> anyhow::Result<Self> {
-        let Deps { settings, executor, nats, provider: account, clock } = deps;
+        let Deps {
+            settings,
+            executor,
+            nats,
+            provider: account,
+            clock,
+        } = deps;
         let provider: Arc<dyn PaymentProvider> = Arc::new(Stripe::new(
             &account,
             &settings.public_url,
@@ -85,7 +92,11 @@ impl Service {
             .context("the stream EVENTS cannot be opened, run `waybill migrate`")?;
         let board = Board::new(buckets);
         let context = Context::new(executor, clock, provider, policy, board, events);
-        Ok(Self { context: Arc::new(context), nats, instance: settings.instance.clone() })
+        Ok(Self {
+            context: Arc::new(context),
+            nats,
+            instance: settings.instance.clone(),
+        })
     }
 
     /// The orchestrator has no HTTP routes of its own: what the desk does, others forward to it.
@@ -100,7 +111,11 @@ impl Service {
         readiness.check("sagas", move || {
             let ready = context.trusted.load(std::sync::atomic::Ordering::SeqCst);
             async move {
-                if ready { Ok(()) } else { Err("it has not been able to say that it is alive for too long".to_owned()) }
+                if ready {
+                    Ok(())
+                } else {
+                    Err("it has not been able to say that it is alive for too long".to_owned())
+                }
             }
         });
         readiness
@@ -112,12 +127,16 @@ impl Service {
     /// # Errors
     /// When the desk cannot be opened.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        let desk = desk::start(self.nats.clone())
-            .await
-            .map_err(|error| anyhow::anyhow!("the NATS service `saga` cannot be started: {error}"))?;
+        let desk = desk::start(self.nats.clone()).await.map_err(|error| {
+            anyhow::anyhow!("the NATS service `saga` cannot be started: {error}")
+        })?;
         tokio::join!(
             desk.run(Arc::clone(&self.context), shutdown.token().clone()),
-            runner::run(Arc::clone(&self.context), &self.instance, shutdown.token().clone()),
+            runner::run(
+                Arc::clone(&self.context),
+                &self.instance,
+                shutdown.token().clone()
+            ),
         );
         Ok(())
     }

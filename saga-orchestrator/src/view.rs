@@ -22,12 +22,17 @@ pub(crate) async fn load(
     freshness: Freshness,
 ) -> Result<Option<Seen>, LoadError> {
     let saga = executor.load::<Fulfilment>(order, freshness).await?;
-    let Some(position) = saga.position else { return Ok(None) };
+    let Some(position) = saga.position else {
+        return Ok(None);
+    };
     let payment = executor.load::<Payment>(order, freshness).await?;
     let last = executor.store().at(position).await?;
     let as_of = last.map_or(Timestamp::UNIX_EPOCH, |event| event.metadata.occurred_at);
     let shown = show(order, &saga.state, &payment.state, position, as_of);
-    Ok(shown.map(|shown| Seen { shown, version: saga.version }))
+    Ok(shown.map(|shown| Seen {
+        shown,
+        version: saga.version,
+    }))
 }
 
 /// What is shown of these states; `as_of` is when the saga's last event happened.
@@ -42,7 +47,11 @@ pub(crate) fn show(
     let total = saga.saga()?.total;
     let none = Money::zero(total.currency);
     let money = view.money.map_or(
-        MoneyStatus { authorised: none, captured: none, refunded: none },
+        MoneyStatus {
+            authorised: none,
+            captured: none,
+            refunded: none,
+        },
         |ledger| MoneyStatus {
             authorised: ledger.authorised,
             captured: ledger.captured,

@@ -31,7 +31,9 @@ pub(super) async fn answer(context: &Context, question: &str) -> Result<Answer, 
     let mut by_status: BTreeMap<Verdict, usize> = BTreeMap::new();
     let mut total = 0_usize;
     scan(&buckets.client, &buckets.status, SAGA_KEYS, |entry| {
-        let Ok(shown) = serde_json::from_slice::<SagaStatus>(&entry.value) else { return };
+        let Ok(shown) = serde_json::from_slice::<SagaStatus>(&entry.value) else {
+            return;
+        };
         *by_status.entry(shown.status).or_default() += 1;
         if wanted.is_none_or(|wanted| wanted == shown.status) {
             total += 1;
@@ -52,5 +54,12 @@ pub(super) async fn answer(context: &Context, question: &str) -> Result<Answer, 
     .map_err(|error| Refusal::Unavailable(error.to_string()))?;
     let data: Vec<SagaStatus> = found.into_values().collect();
     let text = text::list(&data, total, context.clock.now());
-    Answer::new(text, &Listed { data: &data, total, by_status })
+    Answer::new(
+        text,
+        &Listed {
+            data: &data,
+            total,
+            by_status,
+        },
+    )
 }

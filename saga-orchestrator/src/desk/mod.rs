@@ -62,7 +62,8 @@ pub(crate) struct Answer {
 
 impl Answer {
     fn new(text: String, json: &impl Serialize) -> Result<Self, Refusal> {
-        let json = serde_json::to_value(json).map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        let json =
+            serde_json::to_value(json).map_err(|error| Refusal::Unavailable(error.to_string()))?;
         Ok(Self { text, json })
     }
 }
@@ -85,7 +86,10 @@ pub(crate) fn start(client: Client) -> BoxFuture<'static, Result<Desk, async_nat
         let group = service.group(SERVICE);
         let list = group.endpoint("list".to_owned()).await?.boxed();
         let show = group.endpoint("show".to_owned()).await?.boxed();
-        Ok(Desk { service, endpoints: vec![(Endpoint::List, list), (Endpoint::Show, show)] })
+        Ok(Desk {
+            service,
+            endpoints: vec![(Endpoint::List, list), (Endpoint::Show, show)],
+        })
     }
     .boxed()
 }
@@ -104,7 +108,9 @@ impl Desk {
             let context = Arc::clone(&context);
             answering.spawn(async move {
                 requests
-                    .for_each_concurrent(ANSWERS_AT_ONCE, |request| respond(Arc::clone(&context), endpoint, request))
+                    .for_each_concurrent(ANSWERS_AT_ONCE, |request| {
+                        respond(Arc::clone(&context), endpoint, request)
+                    })
                     .await;
             });
         }
@@ -124,11 +130,15 @@ async fn respond(context: Arc<Context>, endpoint: Endpoint, request: Request) {
     let response = match answered {
         Ok(answer) if wants_json(&request) => ascii::to_line(&answer.json)
             .map(Bytes::from)
-            .map_err(|error| ServiceError { status: error.to_string(), code: 500 }),
+            .map_err(|error| ServiceError {
+                status: error.to_string(),
+                code: 500,
+            }),
         Ok(answer) => Ok(Bytes::from(answer.text)),
-        Err(refusal) => {
-            Err(ServiceError { status: ascii::plain_line(&refusal.to_string()), code: refusal.status() })
-        }
+        Err(refusal) => Err(ServiceError {
+            status: ascii::plain_line(&refusal.to_string()),
+            code: refusal.status(),
+        }),
     };
     if let Err(error) = request.respond(response).await {
         tracing::debug!(%error, "an answer of the desk could not be sent");
@@ -138,7 +148,9 @@ async fn respond(context: Arc<Context>, endpoint: Endpoint, request: Request) {
 fn question(request: &Request) -> Result<String, Refusal> {
     let payload = &request.message.payload;
     if payload.len() > BODY_BYTES_MAX {
-        return Err(Refusal::BadRequest(format!("the request is longer than {BODY_BYTES_MAX} bytes")));
+        return Err(Refusal::BadRequest(format!(
+            "the request is longer than {BODY_BYTES_MAX} bytes"
+        )));
     }
     let text = std::str::from_utf8(payload)
         .map_err(|_| Refusal::BadRequest("the request is not text".into()))?;
@@ -173,9 +185,15 @@ mod tests {
     fn a_question_is_a_plain_word_or_json() {
         assert_eq!(field("running", "status"), Ok(Some("running".into())));
         assert_eq!(field("", "status"), Ok(None));
-        assert_eq!(field(r#"{"status":"running"}"#, "status"), Ok(Some("running".into())));
+        assert_eq!(
+            field(r#"{"status":"running"}"#, "status"),
+            Ok(Some("running".into()))
+        );
         assert_eq!(field("{}", "status"), Ok(None));
-        assert!(matches!(field(r#"{"status":3}"#, "status"), Err(Refusal::BadRequest(_))));
+        assert!(matches!(
+            field(r#"{"status":3}"#, "status"),
+            Err(Refusal::BadRequest(_))
+        ));
         assert!(matches!(field("{", "status"), Err(Refusal::BadRequest(_))));
     }
 }

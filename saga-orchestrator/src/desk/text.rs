@@ -12,7 +12,9 @@ pub(super) fn list(sagas: &[SagaStatus], total: usize, now: Timestamp) -> String
     if sagas.is_empty() {
         return "no sagas\n".into();
     }
-    let head = ["order", "status", "step", "cause", "since", "for"].map(str::to_owned).to_vec();
+    let head = ["order", "status", "step", "cause", "since", "for"]
+        .map(str::to_owned)
+        .to_vec();
     let mut rows = vec![head];
     rows.extend(sagas.iter().map(|saga| {
         vec![
@@ -26,21 +28,46 @@ pub(super) fn list(sagas: &[SagaStatus], total: usize, now: Timestamp) -> String
     }));
     let mut out = table(&rows, "");
     if total > sagas.len() {
-        _ = writeln!(out, "and {} more; ask for one status at a time", total - sagas.len());
+        _ = writeln!(
+            out,
+            "and {} more; ask for one status at a time",
+            total - sagas.len()
+        );
     }
     out
 }
 
 /// One saga in full.
-pub(super) fn show(saga: &SagaStatus, owner: Option<&Owner>, events: Option<u64>, now: Timestamp) -> String {
+pub(super) fn show(
+    saga: &SagaStatus,
+    owner: Option<&Owner>,
+    events: Option<u64>,
+    now: Timestamp,
+) -> String {
     let mut out = String::new();
     let verdict = saga.status.as_str().replace('_', " ").to_uppercase();
-    _ = writeln!(out, "order {}   {verdict}   since {} ({})", saga.id, moment(saga.since), age(saga.since, now));
+    _ = writeln!(
+        out,
+        "order {}   {verdict}   since {} ({})",
+        saga.id,
+        moment(saga.since),
+        age(saga.since, now)
+    );
     if let Some(cause) = saga.cause {
-        let step = saga.step.map_or_else(String::new, |step| format!("{step}: "));
-        _ = writeln!(out, "cause    {step}{}", with_detail(cause.as_str(), saga.detail.as_deref()));
+        let step = saga
+            .step
+            .map_or_else(String::new, |step| format!("{step}: "));
+        _ = writeln!(
+            out,
+            "cause    {step}{}",
+            with_detail(cause.as_str(), saga.detail.as_deref())
+        );
     } else if let Some(reason) = &saga.reason {
-        _ = writeln!(out, "because  {}", with_detail(reason, saga.detail.as_deref()));
+        _ = writeln!(
+            out,
+            "because  {}",
+            with_detail(reason, saga.detail.as_deref())
+        );
     }
     _ = writeln!(out, "runs as  {}", runs_as(saga, owner, events));
     _ = writeln!(out);
@@ -53,7 +80,11 @@ pub(super) fn show(saga: &SagaStatus, owner: Option<&Owner>, events: Option<u64>
     }
     if let Some(deadline) = saga.deadline.filter(|_| !saga.status.is_end()) {
         let step = saga.step.map_or("it", |step| step.as_str());
-        _ = writeln!(out, "next     {step} is looked at by itself at {} at the latest", moment(deadline));
+        _ = writeln!(
+            out,
+            "next     {step} is looked at by itself at {} at the latest",
+            moment(deadline)
+        );
     }
     out
 }
@@ -72,22 +103,33 @@ fn runs_as(saga: &SagaStatus, owner: Option<&Owner>, events: Option<u64>) -> Str
 }
 
 fn steps(steps: &[StepStatus]) -> String {
-    let head = ["step", "state", "tries", "outcome", "effect"].map(str::to_owned).to_vec();
+    let head = ["step", "state", "tries", "outcome", "effect"]
+        .map(str::to_owned)
+        .to_vec();
     let mut rows = vec![head];
     rows.extend(steps.iter().map(|step| {
         vec![
             step.step.as_str().to_owned(),
-            if step.state == "stuck" { "STUCK".into() } else { step.state.replace('_', " ") },
+            if step.state == "stuck" {
+                "STUCK".into()
+            } else {
+                step.state.replace('_', " ")
+            },
             step.tries.to_string(),
             step.outcome.clone().unwrap_or_else(|| "-".into()),
-            step.effect_id.map_or_else(|| "-".into(), |effect| effect.to_string()),
+            step.effect_id
+                .map_or_else(|| "-".into(), |effect| effect.to_string()),
         ]
     }));
     table(&rows, "  ")
 }
 
 fn money(money: &MoneyStatus, verdict: Verdict) -> String {
-    let MoneyStatus { authorised, captured, refunded } = money;
+    let MoneyStatus {
+        authorised,
+        captured,
+        refunded,
+    } = money;
     let none = Money::zero(captured.currency);
     let kept = captured.minus(*refunded).unwrap_or(*captured);
     let set_aside = authorised.minus(*captured).unwrap_or(none);
@@ -102,7 +144,12 @@ fn money(money: &MoneyStatus, verdict: Verdict) -> String {
 }
 
 fn stock(line: &StockStatus, verdict: Verdict) -> String {
-    let StockStatus { product_id, quantity, held, sold } = line;
+    let StockStatus {
+        product_id,
+        quantity,
+        held,
+        sold,
+    } = line;
     let balance = match (verdict, *held, *sold) {
         (Verdict::Completed, 0, sold) if sold == *quantity => "sold",
         (_, 0, 0) => "balanced",
@@ -120,7 +167,13 @@ fn with_detail(what: &str, detail: Option<&str>) -> String {
 /// Columns as wide as their widest cell; the last one is left as it is.
 fn table(rows: &[Vec<String>], indent: &str) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut out = String::new();
     for row in rows {
@@ -141,7 +194,11 @@ fn moment(at: Timestamp) -> String {
 fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(since).as_secs().max(0);
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    if hours >= 48 { format!("{} days", hours / 24) } else { format!("{hours:02}:{minutes:02}:{:02}", seconds % 60) }
+    if hours >= 48 {
+        format!("{} days", hours / 24)
+    } else {
+        format!("{hours:02}:{minutes:02}:{:02}", seconds % 60)
+    }
 }
 
 #[cfg(test)]
@@ -180,29 +237,63 @@ mod tests {
                 outcome: Some("refused".into()),
                 effect_id: Some(EffectId(Uuid::from_u128(2))),
             }],
-            money: MoneyStatus { authorised: eur(4200), captured: eur(4200), refunded: eur(0) },
-            stock: vec![StockStatus { product_id: ProductId(Uuid::from_u128(17)), quantity: 2, held: 0, sold: 0 }],
+            money: MoneyStatus {
+                authorised: eur(4200),
+                captured: eur(4200),
+                refunded: eur(0),
+            },
+            stock: vec![StockStatus {
+                product_id: ProductId(Uuid::from_u128(17)),
+                quantity: 2,
+                held: 0,
+                sold: 0,
+            }],
         }
     }
 
     #[test]
     fn a_stuck_saga_says_first_that_it_needs_a_person_then_why_and_what_is_owed() {
-        let owner = Owner { instance: "orchestrator-2".into(), token: "t".into(), epoch: 41, since: at(0) };
+        let owner = Owner {
+            instance: "orchestrator-2".into(),
+            token: "t".into(),
+            epoch: 41,
+            since: at(0),
+        };
         let text = show(&stuck_refund(), Some(&owner), Some(12), at(1_700_000_760));
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].contains("NEEDS OPERATOR") && lines[0].contains("00:12:40"), "{text}");
+        assert!(
+            lines[0].contains("NEEDS OPERATOR") && lines[0].contains("00:12:40"),
+            "{text}"
+        );
         assert_eq!(lines[1], "cause    refund: refund_refused: account_closed");
-        assert_eq!(lines[2], "runs as  fulfilment v3 (9c1e), owner orchestrator-2 epoch 41, 12 events, log position 18267");
-        assert!(text.contains("  refund  STUCK  4      refused  00000000-0000-0000-0000-000000000002"), "{text}");
-        assert!(text.contains("captured 42.00 EUR, refunded 0.00 EUR   -> 42.00 EUR owed to the customer"), "{text}");
-        assert!(text.contains("ordered 2, held 0, sold 0   -> balanced"), "{text}");
+        assert_eq!(
+            lines[2],
+            "runs as  fulfilment v3 (9c1e), owner orchestrator-2 epoch 41, 12 events, log position 18267"
+        );
+        assert!(
+            text.contains("  refund  STUCK  4      refused  00000000-0000-0000-0000-000000000002"),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "captured 42.00 EUR, refunded 0.00 EUR   -> 42.00 EUR owed to the customer"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("ordered 2, held 0, sold 0   -> balanced"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_list_says_how_many_it_leaves_out() {
         let text = list(&[stuck_refund()], 3, at(1_700_000_000));
         assert!(text.starts_with("order "), "{text}");
-        assert!(text.ends_with("and 2 more; ask for one status at a time\n"), "{text}");
+        assert!(
+            text.ends_with("and 2 more; ask for one status at a time\n"),
+            "{text}"
+        );
     }
 
     #[test]

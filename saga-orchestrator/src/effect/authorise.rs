@@ -37,12 +37,21 @@ pub(super) async fn run(
         Err(searched) => searched,
     };
     if !key_lives(call, now) {
-        return Ok(spent(searched, "the provider shows nothing of it a day after", call.effect_id));
+        return Ok(spent(
+            searched,
+            "the provider shows nothing of it a day after",
+            call.effect_id,
+        ));
     }
     match send(provider, call, means).await {
         // It remembers a failure of its own under the key.
-        Err(Fault::Unknown { detail, replayed: true, .. }) => {
-            let detail = format!("the provider only repeats a failure, and shows nothing of it: {detail}");
+        Err(Fault::Unknown {
+            detail,
+            replayed: true,
+            ..
+        }) => {
+            let detail =
+                format!("the provider only repeats a failure, and shows nothing of it: {detail}");
             Ok(spent(searched, &detail, call.effect_id))
         }
         other => other,
@@ -81,7 +90,11 @@ pub(super) async fn look(
     }
 }
 
-async fn send(provider: &dyn PaymentProvider, call: &Call, means: &Means) -> Result<Outcome, Fault> {
+async fn send(
+    provider: &dyn PaymentProvider,
+    call: &Call,
+    means: &Means,
+) -> Result<Outcome, Fault> {
     match means {
         Means::Card { token, .. } => {
             let payment = provider.create_payment(call, token).await?;
@@ -100,9 +113,11 @@ async fn of_session(provider: &dyn PaymentProvider, session: Session) -> Result<
         message: "the hosted checkout was not paid in time".into(),
     };
     match (session.status, session.page, session.payment_id) {
-        (SessionStatus::Open, Some(page), payment_id) => {
-            Ok(Outcome::ActionRequired { page, session_id: Some(session.id), payment_id })
-        }
+        (SessionStatus::Open, Some(page), payment_id) => Ok(Outcome::ActionRequired {
+            page,
+            session_id: Some(session.id),
+            payment_id,
+        }),
         (SessionStatus::Open, None, _) => Ok(Outcome::Unknown {
             detail: "the open checkout has no page".into(),
             reachable: true,
@@ -114,7 +129,8 @@ async fn of_session(provider: &dyn PaymentProvider, session: Session) -> Result<
                 (Some(Outcome::Refused { .. }) | None, SessionStatus::Expired) => expired(),
                 (Some(outcome), _) => outcome,
                 (None, _) => Outcome::Unknown {
-                    detail: "the checkout is complete, and its payment is not to be seen yet".into(),
+                    detail: "the checkout is complete, and its payment is not to be seen yet"
+                        .into(),
                     reachable: true,
                 },
             })

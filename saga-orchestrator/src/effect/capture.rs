@@ -33,8 +33,13 @@ pub(super) async fn run(
                 },
             })
         }
-        Err(Fault::Unknown { detail, replayed: true, .. }) if past != Past::FirstCall => {
-            let detail = format!("the provider only repeats a failure, and has taken nothing: {detail}");
+        Err(Fault::Unknown {
+            detail,
+            replayed: true,
+            ..
+        }) if past != Past::FirstCall => {
+            let detail =
+                format!("the provider only repeats a failure, and has taken nothing: {detail}");
             Ok(spent(Searched::Nothing, &detail, call.effect_id))
         }
         Err(fault) => Err(fault),
@@ -42,7 +47,10 @@ pub(super) async fn run(
 }
 
 /// What became of it; nothing while it is still set aside and not taken.
-pub(super) async fn look(provider: &dyn PaymentProvider, payment_id: &str) -> Result<Search<Outcome>, Fault> {
+pub(super) async fn look(
+    provider: &dyn PaymentProvider,
+    payment_id: &str,
+) -> Result<Search<Outcome>, Fault> {
     Ok(match provider.payment(payment_id).await? {
         None => Search::Found(missing()),
         Some(payment) if payment.status == PaymentStatus::Authorised => Search::Nothing,
@@ -51,7 +59,10 @@ pub(super) async fn look(provider: &dyn PaymentProvider, payment_id: &str) -> Re
 }
 
 fn missing() -> Outcome {
-    Outcome::Refused { code: "resource_missing".into(), message: "the provider does not have the payment".into() }
+    Outcome::Refused {
+        code: "resource_missing".into(),
+        message: "the provider does not have the payment".into(),
+    }
 }
 
 fn of(payment: Payment) -> Outcome {
@@ -68,8 +79,9 @@ fn of(payment: Payment) -> Outcome {
         PaymentStatus::New
         | PaymentStatus::AwaitsCustomer { .. }
         | PaymentStatus::Processing
-        | PaymentStatus::Authorised => {
-            Outcome::Unknown { detail: "the provider has not taken it yet".into(), reachable: true }
-        }
+        | PaymentStatus::Authorised => Outcome::Unknown {
+            detail: "the provider has not taken it yet".into(),
+            reachable: true,
+        },
     }
 }

@@ -135,13 +135,20 @@ impl Past {
 }
 
 /// Runs one try of an effect to its outcome.
-pub async fn run(provider: &dyn PaymentProvider, call: &Call, task: &Task, past: Past, now: Timestamp) -> Outcome {
+pub async fn run(
+    provider: &dyn PaymentProvider,
+    call: &Call,
+    task: &Task,
+    past: Past,
+    now: Timestamp,
+) -> Outcome {
     let result = match task {
         Task::Authorise(means) => authorise::run(provider, call, means, past, now).await,
         Task::Capture { payment_id } => capture::run(provider, call, payment_id, past, now).await,
-        Task::Void { authorisation, means } => {
-            void::run(provider, call, authorisation, means, past, now).await
-        }
+        Task::Void {
+            authorisation,
+            means,
+        } => void::run(provider, call, authorisation, means, past, now).await,
         Task::Refund { payment_id } => refund::run(provider, call, payment_id, past, now).await,
     };
     result.unwrap_or_else(|fault| of_fault(fault, past))
@@ -163,13 +170,18 @@ pub async fn look_up(provider: &dyn PaymentProvider, call: &Call, task: &Task) -
     let looked = match task {
         Task::Authorise(means) => authorise::look(provider, call, means).await,
         Task::Capture { payment_id } => capture::look(provider, payment_id).await,
-        Task::Void { authorisation, means } => void::look(provider, authorisation, means).await,
+        Task::Void {
+            authorisation,
+            means,
+        } => void::look(provider, authorisation, means).await,
         Task::Refund { payment_id } => refund::look(provider, call, payment_id).await,
     };
     match looked {
         Ok(Search::Found(outcome)) => Looked::Found(outcome),
         Ok(Search::Nothing) => Looked::Nothing,
-        Ok(Search::CutOff) => Looked::Failed("too much to list at the provider since the intent".into()),
+        Ok(Search::CutOff) => {
+            Looked::Failed("too much to list at the provider since the intent".into())
+        }
         Err(fault) => Looked::Failed(fault.to_string()),
     }
 }
@@ -180,12 +192,22 @@ fn of_fault(fault: Fault, past: Past) -> Outcome {
         Fault::Refused { code, message } | Fault::WrongState { code, message } => {
             Outcome::Refused { code, message }
         }
-        Fault::Later { detail, after, reachable } => match past {
-            Past::FirstCall => Outcome::Retry { detail, after, reachable },
+        Fault::Later {
+            detail,
+            after,
+            reachable,
+        } => match past {
+            Past::FirstCall => Outcome::Retry {
+                detail,
+                after,
+                reachable,
+            },
             // It says nothing about the earlier call, which may have been carried out.
             Past::MaybeCalled { .. } => Outcome::Unknown { detail, reachable },
         },
-        Fault::Unknown { detail, reachable, .. } => Outcome::Unknown { detail, reachable },
+        Fault::Unknown {
+            detail, reachable, ..
+        } => Outcome::Unknown { detail, reachable },
     }
 }
 
@@ -196,8 +218,13 @@ fn key_lives(call: &Call, now: Timestamp) -> bool {
 /// The end of the same call under a key that is spent. Only a search that saw everything proves that nothing was done.
 fn spent(searched: Searched, detail: &str, effect: EffectId) -> Outcome {
     match searched {
-        Searched::Nothing => Outcome::NeverHappened { detail: format!("{detail} (effect {effect})") },
-        Searched::CutOff => Outcome::Unknown { detail: detail.to_owned(), reachable: true },
+        Searched::Nothing => Outcome::NeverHappened {
+            detail: format!("{detail} (effect {effect})"),
+        },
+        Searched::CutOff => Outcome::Unknown {
+            detail: detail.to_owned(),
+            reachable: true,
+        },
     }
 }
 
@@ -224,23 +251,38 @@ fn by_id<T>(read: Option<T>) -> Search<T> {
 
 /// What the provider's payment says to somebody who wanted the money set aside.
 fn of_payment(payment: Payment) -> Option<Outcome> {
-    let Payment { id, status, amount, capturable, received } = payment;
+    let Payment {
+        id,
+        status,
+        amount,
+        capturable,
+        received,
+    } = payment;
     let of = |minor| Money::new(minor, amount.currency);
     Some(match status {
         PaymentStatus::New => return None,
         PaymentStatus::Declined { code, message } => Outcome::Refused { code, message },
-        PaymentStatus::AwaitsCustomer { page: Some(page) } => {
-            Outcome::ActionRequired { page, session_id: None, payment_id: Some(id) }
-        }
+        PaymentStatus::AwaitsCustomer { page: Some(page) } => Outcome::ActionRequired {
+            page,
+            session_id: None,
+            payment_id: Some(id),
+        },
         PaymentStatus::AwaitsCustomer { page: None } => Outcome::Refused {
             code: "authentication_required".into(),
             message: "the card asks for a confirmation that no page is offered for".into(),
         },
-        PaymentStatus::Processing => {
-            Outcome::Unknown { detail: "the provider is still processing it".into(), reachable: true }
-        }
-        PaymentStatus::Authorised => Outcome::Authorised { payment_id: id, amount: of(capturable) },
-        PaymentStatus::Captured => Outcome::Captured { payment_id: id, amount: of(received) },
+        PaymentStatus::Processing => Outcome::Unknown {
+            detail: "the provider is still processing it".into(),
+            reachable: true,
+        },
+        PaymentStatus::Authorised => Outcome::Authorised {
+            payment_id: id,
+            amount: of(capturable),
+        },
+        PaymentStatus::Captured => Outcome::Captured {
+            payment_id: id,
+            amount: of(received),
+        },
         PaymentStatus::Cancelled { reason } => Outcome::Refused {
             code: "canceled".into(),
             message: reason.unwrap_or_else(|| "the payment was cancelled".into()),

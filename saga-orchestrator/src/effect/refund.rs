@@ -20,7 +20,11 @@ pub(super) async fn run(
         }
     }
     if let Some(searched) = searched.filter(|_| !key_lives(call, now)) {
-        return Ok(spent(searched, "the provider shows no such refund a day after", call.effect_id));
+        return Ok(spent(
+            searched,
+            "the provider shows no such refund a day after",
+            call.effect_id,
+        ));
     }
     match provider.refund(call, payment_id).await {
         Ok(refund) => Ok(of(refund)),
@@ -29,12 +33,20 @@ pub(super) async fn run(
             Ok(match look(provider, call, payment_id).await? {
                 Search::Found(outcome) => outcome,
                 Search::Nothing => Outcome::Refused { code, message },
-                Search::CutOff => Outcome::Unknown { detail: format!("{code}: {message}"), reachable: true },
+                Search::CutOff => Outcome::Unknown {
+                    detail: format!("{code}: {message}"),
+                    reachable: true,
+                },
             })
         }
-        Err(Fault::Unknown { detail, reachable, replayed: true }) => Ok(match searched {
+        Err(Fault::Unknown {
+            detail,
+            reachable,
+            replayed: true,
+        }) => Ok(match searched {
             Some(searched) => {
-                let detail = format!("the provider only repeats a failure, and shows no refund: {detail}");
+                let detail =
+                    format!("the provider only repeats a failure, and shows no refund: {detail}");
                 spent(searched, &detail, call.effect_id)
             }
             None => Outcome::Unknown { detail, reachable },
@@ -58,11 +70,17 @@ pub(super) async fn look(
 
 fn of(refund: Refund) -> Outcome {
     match refund.status {
-        RefundStatus::Succeeded => Outcome::Refunded { refund_id: refund.id, amount: refund.amount },
+        RefundStatus::Succeeded => Outcome::Refunded {
+            refund_id: refund.id,
+            amount: refund.amount,
+        },
         RefundStatus::Pending => Outcome::Unknown {
             detail: "the refund is on its way".into(),
             reachable: true,
         },
-        RefundStatus::Failed { reason } => Outcome::Refused { code: reason, message: "the refund failed".into() },
+        RefundStatus::Failed { reason } => Outcome::Refused {
+            code: reason,
+            message: "the refund failed".into(),
+        },
     }
 }

@@ -5,7 +5,9 @@
 use event_schema::{Money, Timestamp};
 
 use super::{Means, Outcome, Past, Searched, by_id, found, key_lives};
-use crate::provider::{Call, Fault, Payment, PaymentProvider, PaymentStatus, Search, Session, SessionStatus};
+use crate::provider::{
+    Call, Fault, Payment, PaymentProvider, PaymentStatus, Search, Session, SessionStatus,
+};
 
 pub(super) async fn run(
     provider: &dyn PaymentProvider,
@@ -46,15 +48,23 @@ pub(super) async fn look(
     means: &Means,
 ) -> Result<Search<Outcome>, Fault> {
     let search = match means {
-        Means::Card { payment_id: Some(id), .. } => by_id(provider.payment(id).await?),
-        Means::Card { payment_id: None, .. } => provider.find_payment(authorisation).await?,
+        Means::Card {
+            payment_id: Some(id),
+            ..
+        } => by_id(provider.payment(id).await?),
+        Means::Card {
+            payment_id: None, ..
+        } => provider.find_payment(authorisation).await?,
         Means::Checkout { session_id } => {
             let session = match session_id {
                 Some(id) => by_id(provider.session(id).await?),
                 None => provider.find_session(authorisation).await?,
             };
             match session {
-                Search::Found(Session { payment_id: Some(id), .. }) => by_id(provider.payment(&id).await?),
+                Search::Found(Session {
+                    payment_id: Some(id),
+                    ..
+                }) => by_id(provider.payment(&id).await?),
                 Search::Found(_) | Search::Nothing => Search::Nothing,
                 Search::CutOff => Search::CutOff,
             }
@@ -77,9 +87,10 @@ async fn card_payment(
 ) -> Result<Option<Payment>, Fault> {
     match found(provider.find_payment(authorisation).await?) {
         Ok(payment) => Ok(Some(payment)),
-        Err(_) if key_lives(authorisation, now) => {
-            nothing_if_refused(provider.create_payment(authorisation, token).await)
-        }
+        Err(searched) if key_lives(authorisation, now) => nothing_if_refused(
+            provider.create_payment(authorisation, token).await,
+            searched,
+        ),
         Err(searched) => nothing_if_seen(searched),
     }
 }
@@ -91,8 +102,8 @@ async fn opened_session(
 ) -> Result<Option<Session>, Fault> {
     match found(provider.find_session(authorisation).await?) {
         Ok(session) => Ok(Some(session)),
-        Err(_) if key_lives(authorisation, now) => {
-            nothing_if_refused(provider.create_session(authorisation).await)
+        Err(searched) if key_lives(authorisation, now) => {
+            nothing_if_refused(provider.create_session(authorisation).await, searched)
         }
         Err(searched) => nothing_if_seen(searched),
     }
@@ -110,11 +121,16 @@ fn nothing_if_seen<T>(searched: Searched) -> Result<Option<T>, Fault> {
     }
 }
 
-/// A create that is refused, or whose remembered failure is only repeated, has set nothing aside.
-fn nothing_if_refused<T>(created: Result<T, Fault>) -> Result<Option<T>, Fault> {
+/// A create that is refused has set nothing aside, and neither has one whose remembered failure is only repeated, if
+/// nothing is to be seen of it.
+fn nothing_if_refused<T>(
+    created: Result<T, Fault>,
+    searched: Searched,
+) -> Result<Option<T>, Fault> {
     match created {
         Ok(created) => Ok(Some(created)),
-        Err(Fault::Refused { .. } | Fault::WrongState { .. } | Fault::Unknown { replayed: true, .. }) => Ok(None),
+        Err(Fault::Refused { .. } | Fault::WrongState { .. }) => Ok(None),
+        Err(Fault::Unknown { replayed: true, .. }) => nothing_if_seen(searched),
         Err(fault) => Err(fault),
     }
 }
@@ -128,7 +144,11 @@ fn key(call: &Call, verb: &str, past: Past) -> String {
     }
 }
 
-async fn cancel(provider: &dyn PaymentProvider, payment: Payment, key: &str) -> Result<Outcome, Fault> {
+async fn cancel(
+    provider: &dyn PaymentProvider,
+    payment: Payment,
+    key: &str,
+) -> Result<Outcome, Fault> {
     if let Some(outcome) = settled(&payment) {
         return Ok(outcome);
     }
@@ -199,5 +219,8 @@ fn settled(payment: &Payment) -> Option<Outcome> {
 }
 
 fn still_open() -> Outcome {
-    Outcome::Unknown { detail: "the provider has not let it go yet".into(), reachable: true }
+    Outcome::Unknown {
+        detail: "the provider has not let it go yet".into(),
+        reachable: true,
+    }
 }

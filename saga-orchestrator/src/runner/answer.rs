@@ -10,28 +10,53 @@ use crate::effect::{Outcome, SESSION_EXPIRED};
 pub(super) fn input(step: Step, effect_id: EffectId, outcome: Outcome) -> Input {
     let answer = match outcome {
         // Nobody paid, which is no refusal: the checkout is closed like one whose time was over here.
-        Outcome::Refused { code, message } if step == Step::Authorise && code == SESSION_EXPIRED => {
-            return Input::CancelRequested { reason: CancelReason::PaymentExpired, detail: Some(message) };
+        Outcome::Refused { code, message }
+            if step == Step::Authorise && code == SESSION_EXPIRED =>
+        {
+            return Input::CancelRequested {
+                reason: CancelReason::PaymentExpired,
+                detail: Some(message),
+            };
         }
-        Outcome::Authorised { payment_id, amount } => {
-            Answer::Authorised { provider_payment_id: payment_id, amount }
-        }
-        Outcome::ActionRequired { page, session_id, payment_id } => {
-            Answer::ActionRequired { checkout_url: page, session_id, provider_payment_id: payment_id }
-        }
+        Outcome::Authorised { payment_id, amount } => Answer::Authorised {
+            provider_payment_id: payment_id,
+            amount,
+        },
+        Outcome::ActionRequired {
+            page,
+            session_id,
+            payment_id,
+        } => Answer::ActionRequired {
+            checkout_url: page,
+            session_id,
+            provider_payment_id: payment_id,
+        },
         Outcome::Captured { amount, .. } if step == Step::Capture => Answer::Captured { amount },
-        Outcome::Captured { payment_id, amount } => {
-            Answer::AlreadyCaptured { provider_payment_id: payment_id, amount }
-        }
+        Outcome::Captured { payment_id, amount } => Answer::AlreadyCaptured {
+            provider_payment_id: payment_id,
+            amount,
+        },
         Outcome::Voided => Answer::Voided,
         Outcome::NothingToVoid => Answer::NothingToVoid,
         Outcome::Refunded { refund_id, amount } => Answer::Refunded { refund_id, amount },
         Outcome::Refused { code, message } => Answer::Refused { code, message },
-        Outcome::Retry { detail, after, reachable } => Answer::Retry { after, detail, reachable },
+        Outcome::Retry {
+            detail,
+            after,
+            reachable,
+        } => Answer::Retry {
+            after,
+            detail,
+            reachable,
+        },
         Outcome::Unknown { detail, reachable } => Answer::Unknown { detail, reachable },
         Outcome::NeverHappened { detail } => Answer::NeverHappened { detail },
     };
-    Input::Answered { step, effect_id, answer }
+    Input::Answered {
+        step,
+        effect_id,
+        answer,
+    }
 }
 
 /// The outcome in one word, for metrics and logs.

@@ -4,10 +4,14 @@
 //! between any two lines: what is true is in the log and at the provider, and a new owner asks both.
 
 mod answer;
+mod failure;
 mod ownership;
+mod quarantine;
+mod reaction;
 mod share;
 mod slots;
 mod takeover;
+mod wake;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +53,8 @@ pub(crate) struct Context {
     pub(crate) workers: Arc<Semaphore>,
     /// Cleared while others may believe us dead: no effect is begun then.
     pub(crate) trusted: AtomicBool,
+    /// Set when the process ends: what is under way is finished, nothing new is begun.
+    pub(crate) draining: AtomicBool,
 }
 
 impl Context {
@@ -69,6 +75,7 @@ impl Context {
             events,
             workers: Arc::new(Semaphore::new(WORKERS_MAX)),
             trusted: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
         }
     }
 }
@@ -83,7 +90,12 @@ pub(crate) async fn run(context: Arc<Context>, instance: &str, shutdown: Cancell
         let (context, end) = (Arc::clone(&context), board_end.clone());
         async move { context.board.run(end).await }
     });
-    let mut shares = Shares { context: Arc::clone(&context), drain: drain.clone(), owned: BTreeMap::new(), groups: JoinSet::new() };
+    let mut shares = Shares {
+        context: Arc::clone(&context),
+        drain: drain.clone(),
+        owned: BTreeMap::new(),
+        groups: JoinSet::new(),
+    };
 
     let mut beat = tokio::time::interval(BEAT_PERIOD);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -96,7 +108,13 @@ pub(crate) async fn run(context: Arc<Context>, instance: &str, shutdown: Cancell
             _ = beat.tick() => {
                 let beaten = keeper.beat(context.clock.now()).await;
                 match beaten {
-                    Ok(changes) => shares.drop_lost(changes.lost),
+                    Ok(changes) => {
+                        if !changes.lost.is_empty() {
+                            let lost: Vec<String> = changes.lost.iter().map(Share::to_string).collect();
+                            tracing::warn!(saga.shares = lost.join(","), "shares were taken over by another process");
+                        }
+                        shares.drop_lost(changes.lost);
+                    }
                     Err(error) => tracing::warn!(%error, "our sign of life could not be given"),
                 }
                 let doubts = keeper.doubts_itself();
@@ -121,16 +139,12 @@ pub(crate) async fn run(context: Arc<Context>, instance: &str, shutdown: Cancell
             Some(_) = sweeping.join_next(), if !sweeping.is_empty() => {}
         }
     }
+    context.draining.store(true, Ordering::SeqCst);
     drain.cancel();
     while shares.groups.join_next().await.is_some() {}
     board_end.cancel();
     while board.join_next().await.is_some() {}
-    for share in keeper.held().clone() {
-        if let Err(error) = keeper.release(share, context.clock.now()).await {
-            tracing::debug!(saga.share = %share, %error, "a share could not be given back; others notice our silence");
-        }
-    }
-    keeper.resign().await;
+    keeper.resign(context.clock.now()).await;
 }
 
 /// The shares that are being worked, each with what ends it.
@@ -153,7 +167,11 @@ impl Shares {
             return;
         }
         self.owned.extend(new.iter().cloned());
-        self.groups.spawn(work_group(Arc::clone(&self.context), new, self.drain.clone()));
+        self.groups.spawn(work_group(
+            Arc::clone(&self.context),
+            new,
+            self.drain.clone(),
+        ));
     }
 
     fn drop_lost(&mut self, lost: Vec<Share>) {
@@ -205,12 +223,21 @@ async fn work_group(
             return group;
         }
     };
-    let waiting: usize = inheritance.values().map(|inherited| inherited.wakes.len()).sum();
+    let waiting: usize = inheritance
+        .values()
+        .map(|inherited| inherited.wakes.len())
+        .sum();
     tracing::info!(shares = shares.len(), sagas = waiting, "shares taken over");
     let mut running = JoinSet::new();
     for (share, lost) in &group {
         let inherited = inheritance.remove(share).unwrap_or_default();
-        running.spawn(share::run(Arc::clone(&context), *share, inherited, lost.clone(), drain.clone()));
+        running.spawn(share::run(
+            Arc::clone(&context),
+            *share,
+            inherited,
+            lost.clone(),
+            drain.clone(),
+        ));
     }
     while let Some(ended) = running.join_next().await {
         if let Err(error) = ended
@@ -226,18 +253,34 @@ async fn work_group(
 
 fn tell(context: &Context) {
     let (open, oldest) = context.board.open_sagas();
-    for verdict in crate::status::Verdict::ALL.into_iter().filter(|verdict| !verdict.is_end()) {
+    for verdict in crate::status::Verdict::ALL
+        .into_iter()
+        .filter(|verdict| !verdict.is_end())
+    {
         let count = open.get(&verdict).copied().unwrap_or(0);
-        metrics::gauge!("waybill_sagas", "status" => verdict.as_str()).set(u32::try_from(count).unwrap_or(u32::MAX));
+        metrics::gauge!("waybill_sagas", "status" => verdict.as_str())
+            .set(u32::try_from(count).unwrap_or(u32::MAX));
     }
-    let age = oldest.map_or(0.0, |since| context.clock.now().duration_since(since).as_secs_f64().max(0.0));
+    let age = oldest.map_or(0.0, |since| {
+        context
+            .clock
+            .now()
+            .duration_since(since)
+            .as_secs_f64()
+            .max(0.0)
+    });
     metrics::gauge!("waybill_saga_oldest_open_seconds").set(age);
 }
 
 async fn sweep_once(context: &Context) {
     match sweep(context.board.buckets(), context.clock.now()).await {
         Ok(0) => {}
-        Ok(removed) => tracing::info!(removed, "ended sagas left saga_status; their histories stay"),
-        Err(error) => tracing::debug!(%error, "saga_status could not be swept; trying again with the next round"),
+        Ok(removed) => tracing::info!(
+            removed,
+            "ended sagas left saga_status; their histories stay"
+        ),
+        Err(error) => {
+            tracing::debug!(%error, "saga_status could not be swept; trying again with the next round")
+        }
     }
 }

@@ -137,14 +137,19 @@ impl Keeper {
 
     /// Says that we are alive, takes what nobody owns and finds out what was taken from us.
     pub async fn beat(&mut self, now: Timestamp) -> Result<Changes, BeatError> {
-        timeout(BEAT_TIMEOUT, self.beat_once(now)).await.map_err(BeatError::of)?
+        timeout(BEAT_TIMEOUT, self.beat_once(now))
+            .await
+            .map_err(BeatError::of)?
     }
 
     async fn beat_once(&mut self, now: Timestamp) -> Result<Changes, BeatError> {
         let started = Instant::now();
         let sign = ascii::to_line(&serde_json::json!({ "instance": self.instance, "at": now }))
             .map_err(BeatError::of)?;
-        self.bucket.put(instance_key(&self.token), sign.into()).await.map_err(BeatError::of)?;
+        self.bucket
+            .put(instance_key(&self.token), sign.into())
+            .await
+            .map_err(BeatError::of)?;
         self.last_beat = started;
 
         let owners = self.owners().await?;
@@ -158,15 +163,17 @@ impl Keeper {
                         changes.gained.push(share);
                     }
                 }
-                owner if self.held.contains(&share) => {
-                    tracing::warn!(saga.share = %share, owner = owner.map(|o| o.instance.as_str()), "a share was taken over by another process");
+                _ if self.held.contains(&share) => {
                     self.held.remove(&share);
                     changes.lost.push(share);
                 }
                 Some(owner) if self.lives(owner) => {}
                 owner => {
                     let epoch = owner.map_or(0, |owner| owner.epoch) + 1;
-                    if self.claim(share, entry.map(|(revision, _)| *revision), epoch, now).await? {
+                    if self
+                        .claim(share, entry.map(|(revision, _)| *revision), epoch, now)
+                        .await?
+                    {
                         self.held.insert(share);
                         changes.gained.push(share);
                     }
@@ -176,33 +183,57 @@ impl Keeper {
         Ok(changes)
     }
 
-    /// Gives a share back, so that the next one need not wait.
-    pub async fn release(&mut self, share: Share, now: Timestamp) -> Result<(), BeatError> {
-        self.held.remove(&share);
-        let release = async {
-            let Some((revision, owner)) = read_owner(&self.bucket, share).await? else { return Ok(()) };
-            if owner.token != self.token {
-                return Ok(());
-            }
-            let free = Owner { instance: String::new(), token: String::new(), epoch: owner.epoch, since: now };
-            let line = ascii::to_line(&free).map_err(BeatError::of)?;
-            // Losing the race means that it is somebody else's already.
-            drop(self.bucket.update(owner_key(share), line.into(), revision).await);
-            Ok(())
+    /// The last word: what is ours is given back, and nobody needs to wait for our silence.
+    pub async fn resign(&mut self, now: Timestamp) {
+        let held = std::mem::take(&mut self.held);
+        let goodbye = async {
+            let released = join_all(held.iter().map(|share| self.release(*share, now))).await;
+            released
+                .into_iter()
+                .collect::<Result<Vec<()>, BeatError>>()?;
+            self.bucket
+                .purge(instance_key(&self.token))
+                .await
+                .map_err(BeatError::of)
         };
-        timeout(BEAT_TIMEOUT, release).await.map_err(BeatError::of)?
-    }
-
-    /// The last word: we are gone, and nobody needs to wait for our silence.
-    pub async fn resign(&mut self) {
-        let key = instance_key(&self.token);
-        if !matches!(timeout(BEAT_TIMEOUT, self.bucket.purge(key)).await, Ok(Ok(()))) {
-            tracing::debug!("our sign of life stays behind; others notice the silence");
+        match timeout(BEAT_TIMEOUT, goodbye)
+            .await
+            .map_err(BeatError::of)
+            .flatten()
+        {
+            Ok(()) => {}
+            Err(error) => {
+                tracing::info!(%error, "the shares could not be given back; others notice our silence")
+            }
         }
     }
 
+    async fn release(&self, share: Share, now: Timestamp) -> Result<(), BeatError> {
+        let Some((revision, owner)) = read_owner(&self.bucket, share).await? else {
+            return Ok(());
+        };
+        if owner.token != self.token {
+            return Ok(());
+        }
+        let free = Owner {
+            instance: String::new(),
+            token: String::new(),
+            epoch: owner.epoch,
+            since: now,
+        };
+        let line = ascii::to_line(&free).map_err(BeatError::of)?;
+        // Losing the race means that it is somebody else's already.
+        drop(
+            self.bucket
+                .update(owner_key(share), line.into(), revision)
+                .await,
+        );
+        Ok(())
+    }
+
     async fn owners(&self) -> Result<BTreeMap<Share, (u64, Owner)>, BeatError> {
-        let reads = Share::all().map(|share| async move { (share, read_owner(&self.bucket, share).await) });
+        let reads =
+            Share::all().map(|share| async move { (share, read_owner(&self.bucket, share).await) });
         let mut owners = BTreeMap::new();
         for (share, read) in join_all(reads).await {
             if let Some(entry) = read? {
@@ -213,21 +244,32 @@ impl Keeper {
     }
 
     /// Notes every sign of life that has changed since we last looked. A stranger gets the benefit of the doubt.
-    async fn look_who_lives(&mut self, owners: &BTreeMap<Share, (u64, Owner)>) -> Result<(), BeatError> {
+    async fn look_who_lives(
+        &mut self,
+        owners: &BTreeMap<Share, (u64, Owner)>,
+    ) -> Result<(), BeatError> {
         let tokens: BTreeSet<&str> = owners
             .values()
             .map(|(_, owner)| owner.token.as_str())
             .filter(|token| !token.is_empty() && *token != self.token)
             .collect();
-        self.signs.retain(|token, _| tokens.contains(token.as_str()));
+        self.signs
+            .retain(|token, _| tokens.contains(token.as_str()));
         for token in tokens {
-            let entry = self.bucket.entry(instance_key(token)).await.map_err(BeatError::of)?;
+            let entry = self
+                .bucket
+                .entry(instance_key(token))
+                .await
+                .map_err(BeatError::of)?;
             match entry.filter(|entry| entry.operation == Operation::Put) {
                 None => {
                     self.signs.remove(token);
                 }
                 Some(entry) => {
-                    let sign = Sign { revision: entry.revision, at: Instant::now() };
+                    let sign = Sign {
+                        revision: entry.revision,
+                        at: Instant::now(),
+                    };
                     let known = self.signs.entry(token.to_owned()).or_insert(sign);
                     if known.revision != entry.revision {
                         *known = sign;
@@ -239,7 +281,9 @@ impl Keeper {
     }
 
     fn lives(&self, owner: &Owner) -> bool {
-        self.signs.get(&owner.token).is_some_and(|sign| sign.at.elapsed() < OWNER_SILENCE_MAX)
+        self.signs
+            .get(&owner.token)
+            .is_some_and(|sign| sign.at.elapsed() < OWNER_SILENCE_MAX)
     }
 
     async fn claim(
@@ -249,15 +293,28 @@ impl Keeper {
         epoch: u64,
         now: Timestamp,
     ) -> Result<bool, BeatError> {
-        let owner = Owner { instance: self.instance.clone(), token: self.token.clone(), epoch, since: now };
+        let owner = Owner {
+            instance: self.instance.clone(),
+            token: self.token.clone(),
+            epoch,
+            since: now,
+        };
         let line = ascii::to_line(&owner).map_err(BeatError::of)?;
         let claimed = match revision {
-            Some(revision) => self.bucket.update(owner_key(share), line.into(), revision).await.is_ok(),
-            None => self.bucket.create(owner_key(share), line.into()).await.is_ok(),
+            Some(revision) => self
+                .bucket
+                .update(owner_key(share), line.into(), revision)
+                .await
+                .is_ok(),
+            None => self
+                .bucket
+                .create(owner_key(share), line.into())
+                .await
+                .is_ok(),
         };
         // A claim whose answer was lost shows as ours at the next beat.
         if claimed {
-            tracing::info!(saga.share = %share, epoch, "a share is ours");
+            tracing::debug!(saga.share = %share, epoch, "a share is ours");
         }
         Ok(claimed)
     }
@@ -272,10 +329,26 @@ fn instance_key(token: &str) -> String {
 }
 
 /// The owner of a share as the bucket has it.
-pub async fn read_owner(bucket: &kv::Store, share: Share) -> Result<Option<(u64, Owner)>, BeatError> {
-    let entry = bucket.entry(owner_key(share)).await.map_err(BeatError::of)?;
-    let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else { return Ok(None) };
+pub async fn read_owner(
+    bucket: &kv::Store,
+    share: Share,
+) -> Result<Option<(u64, Owner)>, BeatError> {
+    let entry = bucket
+        .entry(owner_key(share))
+        .await
+        .map_err(BeatError::of)?;
+    let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else {
+        return Ok(None);
+    };
     // An entry that nobody can read is nobody's.
-    let nobody = || Owner { instance: String::new(), token: String::new(), epoch: 0, since: Timestamp::UNIX_EPOCH };
-    Ok(Some((entry.revision, serde_json::from_slice(&entry.value).unwrap_or_else(|_| nobody()))))
+    let nobody = || Owner {
+        instance: String::new(),
+        token: String::new(),
+        epoch: 0,
+        since: Timestamp::UNIX_EPOCH,
+    };
+    Ok(Some((
+        entry.revision,
+        serde_json::from_slice(&entry.value).unwrap_or_else(|_| nobody()),
+    )))
 }

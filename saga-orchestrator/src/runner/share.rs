@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{Consumer, pull};
-use event_schema::envelope::header;
+use event_schema::Position;
 use event_schema::fulfilment::Cause;
-use event_schema::ids::EffectId;
-use event_schema::{Position, Subject, Timestamp};
 use futures::StreamExt;
 use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::slots::{Ended, FirstCall, Job, Slots};
+use super::failure::Failure;
+use super::slots::{Ended, Job, Slots};
 use super::takeover;
-use super::{Context, Share, work};
+use super::wake::{Asks, read};
+use super::{Context, Share, quarantine, work};
 
 /// How often deadlines are looked at.
 const DEADLINE_PERIOD: Duration = Duration::from_millis(250);
@@ -30,6 +31,13 @@ const PULL_BATCH: usize = 200;
 /// Well below the pin's own limit, or the pin would be lost between two pulls.
 const PULL_EXPIRES: Duration = Duration::from_secs(2);
 const PULL_HEARTBEAT: Duration = Duration::from_millis(900);
+/// How long an orderly end waits for effects that are under way.
+const DRAIN_MAX: Duration = Duration::from_secs(7);
+/// How often an idle share notes that it has read to the log's end.
+const ALIGN_PERIOD: Duration = Duration::from_secs(10);
+const ALIGN_MAX: Duration = Duration::from_secs(2);
+/// Deadlines are not looked at meanwhile, so this is short.
+const OPEN_MAX: Duration = Duration::from_secs(3);
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
 /// A saga whose worker fails so often in a row is quarantined.
 const FAILURES_MAX: u32 = 5;
@@ -45,39 +53,6 @@ pub(super) struct Inheritance {
     pub complete_to: Position,
     /// Sagas to look at.
     pub wakes: Vec<(Uuid, Job)>,
-}
-
-/// What a message asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asks {
-    /// The saga moved.
-    Saga {
-        order: Uuid,
-        /// Set when the event is an intent.
-        intent: Option<FirstCall>,
-    },
-    /// A callback was recorded.
-    Callback { order: Uuid },
-    /// Nothing: the saga's own doing, in a batch with its event.
-    Nothing,
-}
-
-/// Reads from subject and headers alone what an event asks for.
-pub(super) fn asks(
-    subject: &Subject,
-    event_type: &str,
-    effect: Option<EffectId>,
-    occurred_at: Option<Timestamp>,
-) -> Asks {
-    match subject.aggregate() {
-        Some(("fulfilment", order)) => {
-            let intent = effect.zip(occurred_at).filter(|_| event_type == "fulfilment.intended");
-            let intent = intent.map(|(effect_id, intended_at)| FirstCall { effect_id, intended_at });
-            Asks::Saga { order, intent }
-        }
-        Some(("payment", order)) if event_type == "payment.callback_recorded" => Asks::Callback { order },
-        _ => Asks::Nothing,
-    }
 }
 
 /// Ends when the share is lost (`lost`) or the process drains (`drain`), and then lets workers finish.
@@ -126,7 +101,8 @@ impl OwnedShare {
         let mut tick = tokio::time::interval(DEADLINE_PERIOD);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut messages: Option<pull::Stream> = None;
-        let mut reopen_at = tokio::time::Instant::now();
+        let mut opened_last: Option<Instant> = None;
+        let mut aligned_last = Instant::now();
         loop {
             self.start_workers();
             let takes_in = self.slots.queued() < QUEUED_MAX;
@@ -134,11 +110,18 @@ impl OwnedShare {
                 () = drain.cancelled() => break,
                 _ = tick.tick() => {
                     self.slots.wake_due(self.context.clock.now());
-                    if messages.is_none() && reopen_at.elapsed() >= REOPEN_AFTER {
-                        reopen_at = tokio::time::Instant::now();
-                        match self.open().await {
+                    self.context.board.worked_to(self.share, self.slots.complete_to(self.read_to));
+                    if messages.is_none() && opened_last.is_none_or(|last| last.elapsed() >= REOPEN_AFTER) {
+                        opened_last = Some(Instant::now());
+                        match self.open_in_time().await {
                             Ok(opened) => messages = Some(opened),
                             Err(reason) => tracing::warn!(saga.share = %self.share, error = reason, "the share's messages cannot be followed; trying again"),
+                        }
+                    }
+                    if messages.is_some() && aligned_last.elapsed() >= ALIGN_PERIOD {
+                        aligned_last = Instant::now();
+                        if let Err(reason) = self.align().await {
+                            tracing::debug!(saga.share = %self.share, error = reason, "how far the share has read is not known now");
                         }
                     }
                 }
@@ -154,10 +137,24 @@ impl OwnedShare {
             }
         }
         drop(messages);
-        // Effects end within their answer deadline; nothing new is begun.
-        while let Some(ended) = self.workers.join_next_with_id().await {
-            self.ended(ended);
+        // What is under way gets the time to end; nothing new is begun, and the next owner looks up the rest.
+        let ending = async {
+            while let Some(ended) = self.workers.join_next_with_id().await {
+                self.ended(ended);
+            }
+        };
+        if tokio::time::timeout(DRAIN_MAX, ending).await.is_err() {
+            tracing::info!(saga.share = %self.share, sagas = self.workers.len(), "some effects had not ended in time; the next owner looks them up");
         }
+        self.context
+            .board
+            .worked_to(self.share, self.slots.complete_to(self.read_to));
+    }
+
+    async fn open_in_time(&mut self) -> Result<pull::Stream, String> {
+        tokio::time::timeout(OPEN_MAX, self.open())
+            .await
+            .unwrap_or_else(|_| Err("no answer in time".into()))
     }
 
     /// Opens the share's messages, and reads in the log what may have been lost on the way to a client that is gone:
@@ -187,10 +184,42 @@ impl OwnedShare {
         Ok(messages)
     }
 
+    /// A share in which nothing happens has read the log to its end all the same, and the next owner need not read what
+    /// others wrote meanwhile. True only if the broker has nothing left for us that we have not taken in.
+    async fn align(&mut self) -> Result<(), String> {
+        let asked = async {
+            let end = self
+                .context
+                .executor
+                .store()
+                .end()
+                .await
+                .map_err(|error| error.to_string())?;
+            let consumer: Consumer<pull::Config> = self
+                .context
+                .events
+                .get_consumer(&self.share.consumer())
+                .await
+                .map_err(|error| error.to_string())?;
+            Ok::<_, String>((end.position, consumer.cached_info().clone()))
+        };
+        let (end, info) = tokio::time::timeout(ALIGN_MAX, asked)
+            .await
+            .map_err(|_| "no answer in time".to_owned())??;
+        if info.num_pending == 0 && info.delivered.stream_sequence <= self.read_to.0 {
+            self.read_to = self.read_to.max(end);
+        }
+        Ok(())
+    }
+
     async fn take_in(&mut self, message: Message) {
         match read(&message) {
-            Some((position, asks)) => self.register(position, asks, position > self.boundary),
-            None => tracing::warn!(saga.share = %self.share, subject = %message.subject, "a message that is no event was skipped"),
+            Some((position, asks, first)) => {
+                self.register(position, asks, first && position > self.boundary);
+            }
+            None => {
+                tracing::warn!(saga.share = %self.share, subject = %message.subject, "a message that is no event was skipped")
+            }
         }
         // An acknowledgement that is lost only means that it comes again.
         if let Err(error) = message.ack().await {
@@ -205,20 +234,35 @@ impl OwnedShare {
             return;
         }
         let (order, job) = match asks {
-            Asks::Nothing => return self.context.board.read_to(self.share, position),
-            Asks::Saga { order, intent } => {
-                (order, Job { at_least: position, first_call: intent.filter(|_| witnessed), look_up: false })
-            }
-            Asks::Callback { order } => (order, Job { at_least: position, first_call: None, look_up: true }),
+            Asks::Nothing => return,
+            Asks::Saga { order, intent } => (
+                order,
+                Job {
+                    at_least: position,
+                    first_call: intent.filter(|_| witnessed),
+                    look_up: false,
+                },
+            ),
+            Asks::Callback { order } => (
+                order,
+                Job {
+                    at_least: position,
+                    first_call: None,
+                    look_up: true,
+                },
+            ),
         };
-        self.context.board.handed_out(order, position);
         self.slots.wake(order, job);
     }
 
     fn start_workers(&mut self) {
         while self.slots.running() < WORKERS_MAX {
-            let Ok(permit) = Arc::clone(&self.context.workers).try_acquire_owned() else { return };
-            let Some((order, job)) = self.slots.start() else { return };
+            let Ok(permit) = Arc::clone(&self.context.workers).try_acquire_owned() else {
+                return;
+            };
+            let Some((order, job)) = self.slots.start() else {
+                return;
+            };
             let context = Arc::clone(&self.context);
             let handle = self.workers.spawn(async move {
                 let report = work::work(&context, order, job).await;
@@ -233,34 +277,45 @@ impl OwnedShare {
         let (id, report) = match ended {
             Ok((id, report)) => (id, report),
             Err(error) => {
-                let failure = work::Failure::Poisoned("its handling panicked; the log has the place".into());
-                (error.id(), work::Report { worked: Position(0), result: Err(failure) })
+                let failure =
+                    Failure::Poisoned("its handling panicked; the log has the place".into());
+                (
+                    error.id(),
+                    work::Report {
+                        worked: Position(0),
+                        unsent: None,
+                        result: Err(failure),
+                    },
+                )
             }
         };
-        let Some((order, job)) = self.at_work.remove(&id) else { return };
+        let Some((order, job)) = self.at_work.remove(&id) else {
+            return;
+        };
         let ended = match report.result {
             Ok(ended) => ended,
             Err(failure) => self.failed(order, job, failure),
         };
-        self.slots.finish(order, job, report.worked, ended);
+        self.slots
+            .finish(order, job, report.worked, report.unsent, ended);
     }
 
     /// An outage is waited for without end; what is wrong with the saga itself is tried a few times and then set aside,
     /// so that the others go on.
-    fn failed(&self, order: Uuid, job: Job, failure: work::Failure) -> Ended {
+    fn failed(&self, order: Uuid, job: Job, failure: Failure) -> Ended {
         let tries = self.slots.failures(order) + 1;
         let again = || Ended::Again(self.context.clock.now() + pause(tries));
         match failure {
-            work::Failure::Unavailable(reason) => {
+            Failure::Unavailable(reason) => {
                 tracing::debug!(order.id = %order, tries, error = reason, "a saga could not be worked now");
                 again()
             }
-            work::Failure::Poisoned(reason) if tries < FAILURES_MAX => {
+            Failure::Poisoned(reason) if tries < FAILURES_MAX => {
                 tracing::warn!(order.id = %order, tries, error = reason, "handling a saga failed; trying again");
                 again()
             }
-            work::Failure::Poisoned(reason) => self.quarantine(order, job, Cause::Poisoned, reason),
-            work::Failure::Newer(reason) => {
+            Failure::Poisoned(reason) => self.quarantine(order, job, Cause::Poisoned, reason),
+            Failure::Newer(reason) => {
                 self.quarantine(order, job, Cause::VersionUnsupported, reason)
             }
         }
@@ -268,9 +323,10 @@ impl OwnedShare {
 
     fn quarantine(&self, order: Uuid, job: Job, cause: Cause, reason: String) -> Ended {
         tracing::error!(order.id = %order, saga.cause = cause.as_str(), error = reason, "a saga is quarantined; the others go on");
-        metrics::counter!("waybill_sagas_quarantined_total", "cause" => cause.as_str()).increment(1);
+        metrics::counter!("waybill_sagas_quarantined_total", "cause" => cause.as_str())
+            .increment(1);
         let context = Arc::clone(&self.context);
-        tokio::spawn(async move { work::show_quarantined(&context, order, job, cause, &reason).await });
+        tokio::spawn(async move { quarantine::show(&context, order, job, cause, &reason).await });
         Ended::Quarantined
     }
 }
@@ -282,38 +338,15 @@ async fn next(messages: &mut Option<pull::Stream>) -> Option<Result<Message, pul
     }
 }
 
-fn read(message: &Message) -> Option<(Position, Asks)> {
-    let position = Position(message.info().ok()?.stream_sequence);
-    let subject: Subject = message.subject.as_str().parse().ok()?;
-    let headers = message.headers.as_ref();
-    let get = |name: &str| headers.and_then(|headers| headers.get(name)).map(|value| value.as_str());
-    let effect = get(header::EFFECT_ID).and_then(|id| Uuid::parse_str(id).ok()).map(EffectId);
-    let occurred_at = get(header::OCCURRED_AT).and_then(|at| at.parse().ok());
-    Some((position, asks(&subject, get(header::EVENT_TYPE).unwrap_or_default(), effect, occurred_at)))
-}
-
 fn pause(tries: u32) -> Duration {
-    FAILURE_PAUSE_FIRST.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1))).min(FAILURE_PAUSE_MAX)
+    FAILURE_PAUSE_FIRST
+        .saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)))
+        .min(FAILURE_PAUSE_MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_saga_is_asked_for_by_its_own_events_and_by_callbacks_only() {
-        let order = Uuid::from_u128(7);
-        let effect = EffectId(Uuid::from_u128(8));
-        let saga = Subject::history("fulfilment", order);
-        let payment = Subject::history("payment", order);
-        let at = Timestamp::UNIX_EPOCH;
-        let asked = |subject, event_type| asks(subject, event_type, Some(effect), Some(at));
-        let first = FirstCall { effect_id: effect, intended_at: at };
-        assert_eq!(asked(&saga, "fulfilment.intended"), Asks::Saga { order, intent: Some(first) });
-        assert_eq!(asked(&saga, "fulfilment.attempt_ended"), Asks::Saga { order, intent: None });
-        assert_eq!(asked(&payment, "payment.callback_recorded"), Asks::Callback { order });
-        assert_eq!(asked(&payment, "payment.captured"), Asks::Nothing);
-    }
 
     #[test]
     fn pauses_grow_and_are_bounded() {

@@ -55,6 +55,10 @@ struct Slot {
     running: bool,
     /// Every event up to here was seen by its worker.
     worked: Position,
+    /// Events that were handed in and not worked yet.
+    open: Vec<Position>,
+    /// An effect whose call was certainly never sent.
+    unsent: Option<FirstCall>,
     due: Option<Timestamp>,
     queued: bool,
     failures: u32,
@@ -67,6 +71,8 @@ pub struct Slots {
     slots: HashMap<Uuid, Slot>,
     ready: VecDeque<Uuid>,
     due: BTreeSet<(Timestamp, Uuid)>,
+    /// Every event that was handed in and not worked yet, of all sagas.
+    open: BTreeSet<(Position, Uuid)>,
     running: usize,
 }
 
@@ -78,7 +84,17 @@ impl Slots {
             return;
         }
         slot.waiting.get_or_insert_default().add(job);
+        if job.at_least > Position(0) && self.open.insert((job.at_least, order)) {
+            slot.open.push(job.at_least);
+        }
         self.enqueue(order);
+    }
+
+    /// The position before the first event that is not worked yet; `read_to` when there is none.
+    pub fn complete_to(&self, read_to: Position) -> Position {
+        self.open
+            .first()
+            .map_or(read_to, |(first, _)| Position(first.0.saturating_sub(1)))
     }
 
     /// Wakes everyone whose moment has come; tells how many.
@@ -99,9 +115,14 @@ impl Slots {
     /// The next saga to work, if any.
     pub fn start(&mut self) -> Option<(Uuid, Job)> {
         while let Some(order) = self.ready.pop_front() {
-            let Some(slot) = self.slots.get_mut(&order) else { continue };
+            let Some(slot) = self.slots.get_mut(&order) else {
+                continue;
+            };
             slot.queued = false;
-            let Some(job) = slot.waiting.take().filter(|_| !slot.running) else { continue };
+            let Some(mut job) = slot.waiting.take().filter(|_| !slot.running) else {
+                continue;
+            };
+            job.first_call = job.first_call.or(slot.unsent.take());
             slot.running = true;
             if let Some(at) = slot.due.take() {
                 self.due.remove(&(at, order));
@@ -112,18 +133,41 @@ impl Slots {
         None
     }
 
-    /// A worker is through; `worked` is the newest event that it has seen. A job that failed is put back, without
-    /// the certainty that its effect was never called.
-    pub fn finish(&mut self, order: Uuid, job: Job, worked: Position, ended: Ended) {
-        let Some(slot) = self.slots.get_mut(&order) else { return };
+    /// A worker is through; `worked` is the newest event that it has seen, `unsent` an effect that it has certainly not
+    /// called. A job that failed is put back, without the certainty that its effect was never called.
+    pub fn finish(
+        &mut self,
+        order: Uuid,
+        job: Job,
+        worked: Position,
+        unsent: Option<FirstCall>,
+        ended: Ended,
+    ) {
+        let Some(slot) = self.slots.get_mut(&order) else {
+            return;
+        };
         slot.running = false;
         self.running = self.running.saturating_sub(1);
         slot.worked = slot.worked.max(worked);
+        slot.unsent = unsent;
+        // A failed job is still to be worked, whatever it has seen; one that is set aside holds nobody up.
+        let worked = match ended {
+            Ended::Again(_) => Position(0),
+            Ended::Quarantined => Position(u64::MAX),
+            Ended::Waits(_) | Ended::Over => slot.worked,
+        };
+        let still_open = |position: &Position| *position > worked;
+        for position in slot.open.iter().filter(|position| !still_open(position)) {
+            self.open.remove(&(*position, order));
+        }
+        slot.open.retain(still_open);
         slot.failures = match ended {
             Ended::Again(_) => slot.failures + 1,
             Ended::Waits(_) | Ended::Over | Ended::Quarantined => 0,
         };
-        if slot.waiting.is_some_and(|waiting| waiting.at_least <= slot.worked && !waiting.look_up && waiting.at_least > Position(0)) {
+        if slot.waiting.is_some_and(|waiting| {
+            waiting.at_least <= slot.worked && !waiting.look_up && waiting.at_least > Position(0)
+        }) {
             slot.waiting = None;
         }
         match ended {
@@ -134,7 +178,10 @@ impl Slots {
             Ended::Again(at) => {
                 slot.due = Some(at);
                 self.due.insert((at, order));
-                slot.waiting.get_or_insert_default().add(Job { first_call: None, ..job });
+                slot.waiting.get_or_insert_default().add(Job {
+                    first_call: None,
+                    ..job
+                });
                 return;
             }
             Ended::Quarantined => {
@@ -184,11 +231,17 @@ mod tests {
     const ORDER: Uuid = Uuid::from_u128(1);
 
     fn seen(position: u64) -> Job {
-        Job { at_least: Position(position), ..Job::default() }
+        Job {
+            at_least: Position(position),
+            ..Job::default()
+        }
     }
 
     fn first() -> FirstCall {
-        FirstCall { effect_id: EffectId(ORDER), intended_at: at(1) }
+        FirstCall {
+            effect_id: EffectId(ORDER),
+            intended_at: at(1),
+        }
     }
 
     fn at(second: i64) -> Timestamp {
@@ -202,7 +255,7 @@ mod tests {
         let (order, job) = slots.start().unwrap();
         slots.wake(ORDER, seen(9));
         assert_eq!(slots.start(), None);
-        slots.finish(order, job, Position(7), Ended::Waits(None));
+        slots.finish(order, job, Position(7), None, Ended::Waits(None));
         assert_eq!(slots.start(), Some((ORDER, seen(9))));
     }
 
@@ -211,9 +264,12 @@ mod tests {
         let mut slots = Slots::default();
         slots.wake(ORDER, seen(5));
         let (order, job) = slots.start().unwrap();
-        let own = Job { first_call: Some(first()), ..seen(8) };
+        let own = Job {
+            first_call: Some(first()),
+            ..seen(8)
+        };
         slots.wake(ORDER, own);
-        slots.finish(order, job, Position(8), Ended::Waits(Some(at(100))));
+        slots.finish(order, job, Position(8), None, Ended::Waits(Some(at(100))));
         slots.wake(ORDER, own);
         assert_eq!(slots.start(), None);
     }
@@ -223,8 +279,14 @@ mod tests {
         let mut slots = Slots::default();
         slots.wake(ORDER, seen(5));
         let (order, job) = slots.start().unwrap();
-        slots.wake(ORDER, Job { look_up: true, ..seen(6) });
-        slots.finish(order, job, Position(8), Ended::Waits(None));
+        slots.wake(
+            ORDER,
+            Job {
+                look_up: true,
+                ..seen(6)
+            },
+        );
+        slots.finish(order, job, Position(8), None, Ended::Waits(None));
         assert!(slots.start().unwrap().1.look_up);
     }
 
@@ -233,11 +295,11 @@ mod tests {
         let mut slots = Slots::default();
         slots.wake(ORDER, seen(5));
         let (order, job) = slots.start().unwrap();
-        slots.finish(order, job, Position(5), Ended::Waits(Some(at(100))));
+        slots.finish(order, job, Position(5), None, Ended::Waits(Some(at(100))));
         assert_eq!(slots.wake_due(at(99)), 0);
         slots.wake(ORDER, seen(6));
         let (order, job) = slots.start().unwrap();
-        slots.finish(order, job, Position(6), Ended::Waits(Some(at(200))));
+        slots.finish(order, job, Position(6), None, Ended::Waits(Some(at(200))));
         assert_eq!(slots.wake_due(at(150)), 0);
         assert_eq!(slots.wake_due(at(200)), 1);
         assert!(slots.start().is_some());
@@ -247,12 +309,67 @@ mod tests {
     #[test]
     fn a_job_that_failed_comes_again_later_without_the_certainty_of_a_first_call() {
         let mut slots = Slots::default();
-        slots.wake(ORDER, Job { first_call: Some(first()), look_up: true, ..seen(5) });
+        slots.wake(
+            ORDER,
+            Job {
+                first_call: Some(first()),
+                look_up: true,
+                ..seen(5)
+            },
+        );
         let (order, job) = slots.start().unwrap();
-        slots.finish(order, job, Position(0), Ended::Again(at(10)));
+        slots.finish(order, job, Position(0), None, Ended::Again(at(10)));
         assert_eq!((slots.start(), slots.failures(ORDER)), (None, 1));
         slots.wake_due(at(10));
-        assert_eq!(slots.start(), Some((ORDER, Job { look_up: true, ..seen(5) })));
+        assert_eq!(
+            slots.start(),
+            Some((
+                ORDER,
+                Job {
+                    look_up: true,
+                    ..seen(5)
+                }
+            ))
+        );
+    }
+
+    #[test]
+    fn a_call_that_was_certainly_not_sent_is_still_a_first_call_the_next_time() {
+        let mut slots = Slots::default();
+        slots.wake(
+            ORDER,
+            Job {
+                first_call: Some(first()),
+                ..seen(5)
+            },
+        );
+        let (order, job) = slots.start().unwrap();
+        slots.finish(
+            order,
+            job,
+            Position(6),
+            Some(first()),
+            Ended::Waits(Some(at(10))),
+        );
+        slots.wake_due(at(10));
+        assert_eq!(slots.start().unwrap().1.first_call, Some(first()));
+    }
+
+    #[test]
+    fn what_is_complete_ends_before_the_first_event_that_is_not_worked() {
+        let other = Uuid::from_u128(2);
+        let mut slots = Slots::default();
+        assert_eq!(slots.complete_to(Position(4)), Position(4));
+        slots.wake(ORDER, seen(5));
+        slots.wake(other, seen(6));
+        let (order, job) = slots.start().unwrap();
+        slots.wake(ORDER, seen(7));
+        assert_eq!(slots.complete_to(Position(7)), Position(4));
+        slots.finish(order, job, Position(7), None, Ended::Waits(None));
+        assert_eq!(slots.complete_to(Position(7)), Position(5));
+        let (order, job) = slots.start().unwrap();
+        slots.finish(order, job, Position(0), None, Ended::Quarantined);
+        assert_eq!(slots.complete_to(Position(7)), Position(7));
     }
 
     #[test]
@@ -261,7 +378,7 @@ mod tests {
         let mut slots = Slots::default();
         slots.wake(ORDER, seen(5));
         let (order, job) = slots.start().unwrap();
-        slots.finish(order, job, Position(0), Ended::Quarantined);
+        slots.finish(order, job, Position(0), None, Ended::Quarantined);
         slots.wake(ORDER, seen(9));
         slots.wake(other, seen(9));
         assert_eq!(slots.start().map(|(order, _)| order), Some(other));
@@ -272,7 +389,7 @@ mod tests {
         let mut slots = Slots::default();
         slots.wake(ORDER, seen(5));
         let (order, job) = slots.start().unwrap();
-        slots.finish(order, job, Position(7), Ended::Over);
+        slots.finish(order, job, Position(7), None, Ended::Over);
         assert!(slots.slots.is_empty());
     }
 }

@@ -1,16 +1,22 @@
 //! What a new owner has to know: which sagas are open, and what happened since the bucket was last complete.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use event_schema::Position;
 use event_store::LoadError;
+use event_store::topology::SHARE_GROUP;
+use futures::future::join_all;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::share::{Asks, Inheritance, asks};
+use super::share::Inheritance;
 use super::slots::Job;
+use super::wake::{Asks, asks};
 use super::{Context, Share};
 use crate::status::{SAGA_KEYS, SagaStatus, ScanError, complete_to, order_of_key, scan};
 
+const UNPIN_MAX: Duration = Duration::from_secs(3);
 const READ_BATCH: usize = 1_000;
 /// What wakes sagas, as patterns over the whole log; a share's own part is picked out here.
 const PATTERNS: [&str; 2] = ["evt.fulfilment.>", "evt.payment.>"];
@@ -31,13 +37,17 @@ pub(super) async fn take_over(
     context: &Context,
     shares: &[Share],
 ) -> Result<BTreeMap<Share, Inheritance>, TakeoverError> {
-    for share in shares {
-        // From here on the broker hands nothing to the one before; if nobody was pinned, there is nothing to undo.
-        let unpinned =
-            context.events.unpin_consumer(&share.consumer(), event_store::topology::SHARE_GROUP).await;
+    // From here on the broker hands nothing to the owner before; if nobody was pinned, there is nothing to undo.
+    let unpins = shares.iter().map(|share| async move {
+        let unpinned = context.events.unpin_consumer(&share.consumer(), SHARE_GROUP).await;
         if let Err(error) = unpinned {
             tracing::debug!(saga.share = %share, %error, "the share's consumer had no pinned client");
         }
+    });
+    if timeout(UNPIN_MAX, join_all(unpins)).await.is_err() {
+        tracing::debug!(
+            "the shares' consumers could not all be unpinned; their pins run out by themselves"
+        );
     }
     let boundary = context.executor.store().end().await?.position;
     let mut inheritance = BTreeMap::new();
@@ -48,22 +58,43 @@ pub(super) async fn take_over(
             tracing::warn!(saga.share = %share, %complete_to, %boundary, "saga_status knows more than the log holds; reading the whole log");
             complete_to = Position(0);
         }
-        inheritance.insert(*share, Inheritance { boundary, complete_to, wakes: Vec::new() });
+        inheritance.insert(
+            *share,
+            Inheritance {
+                boundary,
+                complete_to,
+                wakes: Vec::new(),
+            },
+        );
     }
 
     let buckets = context.board.buckets();
     scan(&buckets.client, &buckets.status, SAGA_KEYS, |entry| {
-        let Some(order) = order_of_key(&entry.key) else { return };
-        let Some(inherited) = inheritance.get_mut(&Share::of(order)) else { return };
+        let Some(order) = order_of_key(&entry.key) else {
+            return;
+        };
+        let Some(inherited) = inheritance.get_mut(&Share::of(order)) else {
+            return;
+        };
         let shown: Option<SagaStatus> = serde_json::from_slice(&entry.value).ok();
         if shown.as_ref().is_none_or(|shown| !shown.status.is_end()) {
             let at_least = Position(shown.map_or(0, |shown| shown.position).min(boundary.0));
-            inherited.wakes.push((order, Job { at_least, ..Job::default() }));
+            inherited.wakes.push((
+                order,
+                Job {
+                    at_least,
+                    ..Job::default()
+                },
+            ));
         }
     })
     .await?;
 
-    let from = inheritance.values().map(|inherited| inherited.complete_to).min().unwrap_or(boundary);
+    let from = inheritance
+        .values()
+        .map(|inherited| inherited.complete_to)
+        .min()
+        .unwrap_or(boundary);
     for (share, inherited) in &inheritance {
         context.board.begin(*share, inherited.complete_to);
     }
@@ -73,15 +104,20 @@ pub(super) async fn take_over(
             Asks::Callback { order } => (order, true),
             Asks::Nothing => continue,
         };
-        let Some(inherited) = inheritance.get_mut(&Share::of(order)) else { continue };
+        let Some(inherited) = inheritance.get_mut(&Share::of(order)) else {
+            continue;
+        };
         if position > inherited.complete_to {
-            context.board.handed_out(order, position);
             // Never a first call: whoever owned the share before may have made it.
-            inherited.wakes.push((order, Job { at_least: position, first_call: None, look_up }));
+            inherited.wakes.push((
+                order,
+                Job {
+                    at_least: position,
+                    first_call: None,
+                    look_up,
+                },
+            ));
         }
-    }
-    for share in shares {
-        context.board.read_to(*share, boundary);
     }
     metrics::counter!("waybill_saga_takeovers_total").increment(shares.len() as u64);
     Ok(inheritance)
@@ -97,14 +133,21 @@ pub(super) async fn read_log(
     for pattern in PATTERNS {
         let mut after = from;
         loop {
-            let read = context.executor.store().read(after, READ_BATCH, Some(pattern)).await?;
-            let Some(last) = read.last().map(|event| event.position) else { break };
+            let read = context
+                .executor
+                .store()
+                .read(after, READ_BATCH, Some(pattern))
+                .await?;
+            let Some(last) = read.last().map(|event| event.position) else {
+                break;
+            };
             let full = read.len() >= READ_BATCH;
             all.extend(read.iter().filter_map(|event| {
                 let order: Uuid = event.aggregate_id()?;
                 let effect = event.saga.as_ref().and_then(|saga| saga.effect_id);
                 let asked = asks(&event.subject, &event.event_type, effect, None);
-                (shares.contains(&Share::of(order)) && asked != Asks::Nothing).then_some((event.position, asked))
+                (shares.contains(&Share::of(order)) && asked != Asks::Nothing)
+                    .then_some((event.position, asked))
             }));
             if !full {
                 break;

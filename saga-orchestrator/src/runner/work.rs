@@ -1,28 +1,25 @@
 //! Works one saga: reads where it stands, runs the effect that is open, feeds what came of it to the decider, and
 //! goes on until it has to wait for somebody or something.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::fulfilment::{
-    self, Fulfilment, Input, Pending, Phase, Rejection, Saga, Stage, Step, World, definition, react,
-};
-use domain::inventory::Inventory;
-use domain::order::Order;
+use domain::fulfilment::{self, Fulfilment, Input, Pending, Phase, Saga, Stage, Step, definition};
 use domain::payment::{self, Payment};
-use event_schema::fulfilment::Cause;
-use event_schema::ids::{CommandId, EffectId, OrderId, derived};
+use event_schema::ids::{EffectId, OrderId};
 use event_schema::order::PaymentMethod;
-use event_schema::{Actor, Decider, EventSet, Metadata, Position, Recorded, Subject, Timestamp, Version};
-use event_store::{AppendError, ExecuteError, Freshness, LoadError, Stop, Work};
+use event_schema::{
+    Actor, Decider, EventSet, Metadata, Position, Recorded, Subject, Timestamp, Version,
+};
+use event_store::Freshness;
 use uuid::Uuid;
 
+use super::failure::Failure;
+use super::reaction::{command_id, decide};
 use super::slots::{Ended, FirstCall, Job};
 use super::{Context, answer};
-use crate::effect::{self, Means, Outcome, Past, Task};
+use crate::effect::{self, Looked, Means, Outcome, Past, Task};
 use crate::provider::Call;
-use crate::status::{SagaStatus, Update, Verdict, status_key};
 use crate::view;
 
 /// Most that is done for one saga in one go; then others have their turn.
@@ -33,51 +30,12 @@ const TURN_PAUSE: Duration = Duration::from_millis(50);
 const CUSTOMER_POLL_FIRST: Duration = Duration::from_secs(15);
 const CUSTOMER_POLL_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// Why a saga could not be worked.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    /// Something is away; nothing is wrong with the saga.
-    #[error("{0}")]
-    Unavailable(String),
-    /// Its history or its handling is broken.
-    #[error("{0}")]
-    Poisoned(String),
-    /// It needs a build that this is not.
-    #[error("{0}")]
-    Newer(String),
-}
-
-impl From<LoadError> for Failure {
-    fn from(error: LoadError) -> Self {
-        match error {
-            LoadError::Newer { .. } => Self::Newer(error.to_string()),
-            LoadError::Corrupt { .. } => Self::Poisoned(error.to_string()),
-            LoadError::Unavailable(_) | LoadError::NotReached(_) => Self::Unavailable(error.to_string()),
-        }
-    }
-}
-
-impl From<ExecuteError<Rejection>> for Failure {
-    fn from(error: ExecuteError<Rejection>) -> Self {
-        match error {
-            ExecuteError::Rejected(rejection @ Rejection::OtherDefinition { .. }) => {
-                Self::Newer(rejection.to_string())
-            }
-            ExecuteError::Rejected(rejection) => Self::Poisoned(rejection.to_string()),
-            ExecuteError::Newer { .. } => Self::Newer(error.to_string()),
-            ExecuteError::Load(error) => error.into(),
-            ExecuteError::Append(AppendError::Corrupt { .. } | AppendError::Refused(_) | AppendError::TooLarge { .. }) => {
-                Self::Poisoned(error.to_string())
-            }
-            ExecuteError::Conflict | ExecuteError::Append(_) => Self::Unavailable(error.to_string()),
-        }
-    }
-}
-
 /// What a worker hands back.
 pub(super) struct Report {
     /// The newest event of the saga's order that was seen.
     pub(super) worked: Position,
+    /// An effect that certainly nobody has called yet.
+    pub(super) unsent: Option<FirstCall>,
     pub(super) result: Result<Ended, Failure>,
 }
 
@@ -91,13 +49,25 @@ struct Now {
 
 /// Works a saga as far as it goes.
 pub(super) async fn work(context: &Context, order: Uuid, job: Job) -> Report {
-    let mut worker = Worker { context, order, at_least: job.at_least, first_call: job.first_call, look_up: job.look_up };
+    let mut worker = Worker {
+        context,
+        order,
+        at_least: job.at_least,
+        first_call: job.first_call,
+        look_up: job.look_up,
+    };
     let mut worked = Position(0);
     let result = worker.go(&mut worked).await;
     if result.is_ok() {
         worked = worked.max(job.at_least);
     }
-    Report { worked, result }
+    // A failure in between leaves no certainty.
+    let unsent = worker.first_call.filter(|_| result.is_ok());
+    Report {
+        worked,
+        unsent,
+        result,
+    }
 }
 
 struct Worker<'a> {
@@ -111,21 +81,35 @@ struct Worker<'a> {
 impl Worker<'_> {
     async fn go(&mut self, worked: &mut Position) -> Result<Ended, Failure> {
         let mut freshness = Freshness::AtLeast(self.at_least);
-        for _ in 0..ROUNDS_MAX {
-            let Some(now) = self.look(freshness).await? else { return Ok(Ended::Over) };
-            let Some(saga) = now.saga.saga() else { return Ok(Ended::Over) };
+        for round in 0..ROUNDS_MAX {
+            if round > 0 && self.context.draining.load(Ordering::SeqCst) {
+                break;
+            }
+            let Some(now) = self.look(freshness).await? else {
+                return Ok(Ended::Over);
+            };
+            let Some(saga) = now.saga.saga() else {
+                return Ok(Ended::Over);
+            };
             if saga.def != definition() {
-                return Err(Failure::Newer(format!("it runs under the definition {}", saga.def)));
+                return Err(Failure::Newer(format!(
+                    "it runs under the definition {}",
+                    saga.def
+                )));
+            }
+            if saga.provider != self.context.provider.id() {
+                return Err(Failure::Poisoned(format!(
+                    "its money is asked for at the provider {:?}, and this process is set up for {:?}",
+                    saga.provider,
+                    self.context.provider.id()
+                )));
             }
             *worked = (*worked).max(now.last.position);
             // Shown before the effect is run: a call may take its time.
-            self.put_up(&now, Position(0));
+            self.put_up(&now);
             match self.turn(&now, saga).await? {
                 Turn::Again => {}
-                Turn::Done(ended) => {
-                    self.put_up(&now, (*worked).max(self.at_least));
-                    return Ok(ended);
-                }
+                Turn::Done(ended) => return Ok(ended),
             }
             // What we have just appended is in our own cache; if somebody else was faster, the next append tells.
             freshness = Freshness::Any;
@@ -136,11 +120,19 @@ impl Worker<'_> {
     async fn look(&self, freshness: Freshness) -> Result<Option<Now>, Failure> {
         let executor = &self.context.executor;
         let saga = executor.load::<Fulfilment>(self.order, freshness).await?;
-        let Some(position) = saga.position else { return Ok(None) };
+        let Some(position) = saga.position else {
+            return Ok(None);
+        };
         let payment = executor.load::<Payment>(self.order, freshness).await?;
         let last = executor.store().at(position).await?;
-        let last = last.ok_or_else(|| Failure::Unavailable(format!("position {position} is not to be seen yet")))?;
-        Ok(Some(Now { saga: saga.state, payment: payment.state, last }))
+        let last = last.ok_or_else(|| {
+            Failure::Unavailable(format!("position {position} is not to be seen yet"))
+        })?;
+        Ok(Some(Now {
+            saga: saga.state,
+            payment: payment.state,
+            last,
+        }))
     }
 
     /// One thing to do, or to wait for.
@@ -150,8 +142,18 @@ impl Worker<'_> {
             (Stage::Completed, ..) => Ok(Turn::Done(Ended::Over)),
             (Stage::Compensated { .. }, ..) => {
                 // A success may have arrived after everything was put back.
-                if look_up && let Some(effect) = saga.step(Step::Authorise).and_then(|step| step.effect_id) {
-                    return self.look_at_provider(now, saga, Step::Authorise, effect, Turn::Done(Ended::Over)).await;
+                if look_up
+                    && let Some(effect) = saga.step(Step::Authorise).and_then(|step| step.effect_id)
+                {
+                    return self
+                        .look_at_provider(
+                            now,
+                            saga,
+                            Step::Authorise,
+                            effect,
+                            Turn::Done(Ended::Over),
+                        )
+                        .await;
                 }
                 Ok(Turn::Done(Ended::Over))
             }
@@ -160,7 +162,8 @@ impl Worker<'_> {
                 let waits = Turn::Done(Ended::Waits(None));
                 match &stuck.open {
                     Some(open) if look_up => {
-                        self.look_at_provider(now, saga, open.step, open.effect_id, waits).await
+                        self.look_at_provider(now, saga, open.step, open.effect_id, waits)
+                            .await
                     }
                     _ => Ok(waits),
                 }
@@ -183,7 +186,14 @@ impl Worker<'_> {
             Phase::InFlight { .. } => self.run(now, saga, pending).await,
             Phase::Backoff { .. } if clock >= until => self.run(now, saga, pending).await,
             Phase::Backoff { .. } if look_up => {
-                self.look_at_provider(now, saga, step, effect, Turn::Done(Ended::Waits(Some(until)))).await
+                self.look_at_provider(
+                    now,
+                    saga,
+                    step,
+                    effect,
+                    Turn::Done(Ended::Waits(Some(until))),
+                )
+                .await
             }
             Phase::Backoff { .. } => Ok(Turn::Done(Ended::Waits(Some(until)))),
             Phase::AwaitingCustomer { .. } => {
@@ -191,11 +201,19 @@ impl Worker<'_> {
                 let over = clock >= until;
                 let next = poll_after(clock, now.last.metadata.occurred_at, until);
                 let waits = Turn::Done(Ended::Waits(Some(next)));
-                let asks = look_up || over || clock >= now.last.metadata.occurred_at + CUSTOMER_POLL_FIRST;
-                let turn = if asks { self.look_at_provider(now, saga, step, effect, waits).await? } else { waits };
+                let asks =
+                    look_up || over || clock >= now.last.metadata.occurred_at + CUSTOMER_POLL_FIRST;
+                let turn = match asks {
+                    true => self.look_at_provider(now, saga, step, effect, waits).await,
+                    false => Ok(waits),
+                };
                 match turn {
-                    Turn::Done(_) if over => self.feed(now, step, effect, pending.attempt, Input::DeadlinePassed).await,
-                    turn => Ok(turn),
+                    // A provider that cannot be asked does not stop the clock: what was paid is let go.
+                    Ok(Turn::Done(_)) | Err(Failure::Unavailable(_)) if over => {
+                        self.feed(now, step, effect, pending.attempt, Input::DeadlinePassed)
+                            .await
+                    }
+                    turn => turn,
                 }
             }
         }
@@ -204,26 +222,57 @@ impl Worker<'_> {
     /// Runs the open effect's next try and feeds what came of it.
     async fn run(&mut self, now: &Now, saga: &Saga, pending: &Pending) -> Result<Turn, Failure> {
         if !self.context.trusted.load(Ordering::SeqCst) {
-            return Err(Failure::Unavailable("others may have taken this share over".into()));
+            return Err(Failure::Unavailable(
+                "others may have taken this share over".into(),
+            ));
         }
-        let first = self.first_call.take().filter(|first| first.effect_id == pending.effect_id);
+        let first = self
+            .first_call
+            .take()
+            .filter(|first| first.effect_id == pending.effect_id);
         let (past, intended_at) = match first {
             Some(first) => (Past::FirstCall, first.intended_at),
             None => {
                 let tries = pending.attempt.saturating_sub(1);
-                (Past::MaybeCalled { tries }, self.intended_at(pending.effect_id, now).await?)
+                (
+                    Past::MaybeCalled { tries },
+                    self.intended_at(pending.effect_id, now).await?,
+                )
             }
         };
-        let (call, task) = self.task(now, saga, pending.step, pending.effect_id, intended_at).await?;
+        let (call, task) = self
+            .task(now, saga, pending.step, pending.effect_id, intended_at)
+            .await?;
         if past != Past::FirstCall {
-            metrics::counter!("waybill_saga_lookups_total", "step" => pending.step.as_str()).increment(1);
+            metrics::counter!("waybill_saga_lookups_total", "step" => pending.step.as_str())
+                .increment(1);
         }
         let started = std::time::Instant::now();
-        let outcome =
-            effect::run(&*self.context.provider, &call, &task, past, self.context.clock.now()).await;
+        let outcome = effect::run(
+            &*self.context.provider,
+            &call,
+            &task,
+            past,
+            self.context.clock.now(),
+        )
+        .await;
         self.told(pending.step, pending.effect_id, &outcome, started.elapsed());
+        if let (Past::FirstCall, Outcome::Retry { .. }) = (past, &outcome) {
+            // Certainly not done: the next try is as good as the first.
+            self.first_call = Some(FirstCall {
+                effect_id: pending.effect_id,
+                intended_at,
+            });
+        }
         let (step, effect, attempt) = (pending.step, pending.effect_id, pending.attempt);
-        self.feed(now, step, effect, attempt, answer::input(step, effect, outcome)).await
+        self.feed(
+            now,
+            step,
+            effect,
+            attempt,
+            answer::input(step, effect, outcome),
+        )
+        .await
     }
 
     /// Reads the truth at the provider, after a callback or in doubt, and feeds it; `otherwise`: nothing came of it.
@@ -239,13 +288,33 @@ impl Worker<'_> {
         let (call, task) = self.task(now, saga, step, effect_id, intended_at).await?;
         metrics::counter!("waybill_saga_lookups_total", "step" => step.as_str()).increment(1);
         let started = std::time::Instant::now();
-        let outcome = effect::look_up(&*self.context.provider, &call, &task).await;
+        let looked = effect::look_up(&*self.context.provider, &call, &task).await;
+        let outcome = match looked {
+            Looked::Found(outcome) => outcome,
+            Looked::Nothing => return Ok(otherwise),
+            Looked::Failed(reason) => {
+                return Err(Failure::Unavailable(format!(
+                    "the provider could not be asked: {reason}"
+                )));
+            }
+        };
         self.told(step, effect_id, &outcome, started.elapsed());
         if matches!(outcome, Outcome::Unknown { .. } | Outcome::Retry { .. }) {
             return Ok(otherwise);
         }
-        let attempt = saga.step(step).map_or(1, |record| record.tries.saturating_add(1));
-        match self.feed(now, step, effect_id, attempt, answer::input(step, effect_id, outcome)).await? {
+        let attempt = saga
+            .step(step)
+            .map_or(1, |record| record.tries.saturating_add(1));
+        match self
+            .feed(
+                now,
+                step,
+                effect_id,
+                attempt,
+                answer::input(step, effect_id, outcome),
+            )
+            .await?
+        {
             Turn::Again => Ok(Turn::Again),
             Turn::Done(_) => Ok(otherwise),
         }
@@ -253,8 +322,10 @@ impl Worker<'_> {
 
     fn told(&self, step: Step, effect: EffectId, outcome: &Outcome, took: Duration) {
         let word = answer::word(outcome);
-        metrics::counter!("waybill_saga_effects_total", "step" => step.as_str(), "outcome" => word).increment(1);
-        metrics::histogram!("waybill_saga_effect_seconds", "step" => step.as_str()).record(took.as_secs_f64());
+        metrics::counter!("waybill_saga_effects_total", "step" => step.as_str(), "outcome" => word)
+            .increment(1);
+        metrics::histogram!("waybill_saga_effect_seconds", "step" => step.as_str())
+            .record(took.as_secs_f64());
         tracing::debug!(order.id = %self.order, saga.step = step.as_str(), effect.id = %effect, outcome = word, took_ms = took.as_millis(), "an effect's try ended");
     }
 
@@ -274,30 +345,44 @@ impl Worker<'_> {
         let metadata = Metadata::caused_by(&now.last, command, Actor::saga(), at);
         let executed = context
             .executor
-            .execute(metadata, Some(now.last.position), |work| decide(work, order, &input, at, &context.policy))
+            .execute(metadata, Some(now.last.position), |work| {
+                decide(work, order, &input, at, &context.policy)
+            })
             .await?;
         if let Some(effect_id) = executed.value {
             // Ours to call: nobody can have seen the intent before us but somebody who would look first.
-            self.first_call = Some(FirstCall { effect_id, intended_at: at });
+            self.first_call = Some(FirstCall {
+                effect_id,
+                intended_at: at,
+            });
         }
         if executed.appended {
             return Ok(Turn::Again);
         }
         // Nothing new in it, though something was due: whoever was faster is shown by a fresh look.
-        Ok(Turn::Done(Ended::Waits(Some(context.clock.now() + TURN_PAUSE * 5))))
+        Ok(Turn::Done(Ended::Waits(Some(
+            context.clock.now() + TURN_PAUSE * 5,
+        ))))
     }
 
     /// When an effect's intent was recorded, from the history's headers.
     async fn intended_at(&self, effect: EffectId, now: &Now) -> Result<Timestamp, Failure> {
         let subject = Subject::history(<Fulfilment as Decider>::Event::AGGREGATE, self.order);
         let at_least = Freshness::AtLeast(now.last.position);
-        let history = self.context.executor.store().load(&subject, Version::NONE, None, at_least).await?;
+        let history = self
+            .context
+            .executor
+            .store()
+            .load(&subject, Version::NONE, None, at_least)
+            .await?;
         let intent = history.events.iter().find(|event| {
             event.event_type == "fulfilment.intended"
                 && event.saga.as_ref().and_then(|saga| saga.effect_id) == Some(effect)
         });
         let intent = intent.map(|event| event.metadata.occurred_at);
-        intent.ok_or_else(|| Failure::Poisoned(format!("the history has no intent of the effect {effect}")))
+        intent.ok_or_else(|| {
+            Failure::Poisoned(format!("the history has no intent of the effect {effect}"))
+        })
     }
 
     /// The call and what it is about, from what the histories know.
@@ -310,44 +395,72 @@ impl Worker<'_> {
         intended_at: Timestamp,
     ) -> Result<(Call, Task), Failure> {
         let payment = &now.payment;
-        let call = |amount| Call { order_id: OrderId(self.order), effect_id, amount, intended_at };
+        let call = |amount| Call {
+            order_id: OrderId(self.order),
+            effect_id,
+            amount,
+            intended_at,
+        };
         let payment_id = || {
             let id = payment.provider_payment_id.clone();
-            id.ok_or_else(|| Failure::Poisoned(format!("{step} is due, and no payment is recorded")))
+            id.ok_or_else(|| {
+                Failure::Poisoned(format!("{step} is due, and no payment is recorded"))
+            })
         };
         Ok(match step {
             Step::Authorise => (call(saga.total), Task::Authorise(means(saga, payment))),
-            Step::Capture => (call(saga.total), Task::Capture { payment_id: payment_id()? }),
+            Step::Capture => (
+                call(saga.total),
+                Task::Capture {
+                    payment_id: payment_id()?,
+                },
+            ),
             Step::Refund => {
                 let amount = payment.refundable().unwrap_or(saga.total);
-                (call(amount), Task::Refund { payment_id: payment_id()? })
+                (
+                    call(amount),
+                    Task::Refund {
+                        payment_id: payment_id()?,
+                    },
+                )
             }
             Step::Void => {
                 let authorisation = saga.step(Step::Authorise).and_then(|step| step.effect_id);
-                let authorisation = authorisation
-                    .ok_or_else(|| Failure::Poisoned("void is due, and nothing was ever asked for".into()))?;
+                let authorisation = authorisation.ok_or_else(|| {
+                    Failure::Poisoned("void is due, and nothing was ever asked for".into())
+                })?;
                 let asked = Call {
                     order_id: OrderId(self.order),
                     effect_id: authorisation,
                     amount: saga.total,
                     intended_at: self.intended_at(authorisation, now).await?,
                 };
-                (call(saga.total), Task::Void { authorisation: asked, means: means(saga, payment) })
+                (
+                    call(saga.total),
+                    Task::Void {
+                        authorisation: asked,
+                        means: means(saga, payment),
+                    },
+                )
             }
             Step::Hold | Step::Commit | Step::Release => {
-                return Err(Failure::Poisoned(format!("{step} is done inside, and is open nevertheless")));
+                return Err(Failure::Poisoned(format!(
+                    "{step} is done inside, and is open nevertheless"
+                )));
             }
         })
     }
 
-    fn put_up(&self, now: &Now, worked: Position) {
+    fn put_up(&self, now: &Now) {
         let (last, metadata) = (now.last.position, &now.last.metadata);
-        if let Some(shown) = view::show(self.order, &now.saga, &now.payment, last, metadata.occurred_at) {
-            if shown.status.is_end() {
-                let duration = self.context.clock.now().duration_since(metadata.occurred_at);
-                tracing::debug!(order.id = %self.order, status = shown.status.as_str(), age_ms = duration.as_millis(), "a saga has ended");
-            }
-            self.context.board.put(Update { shown, worked });
+        if let Some(shown) = view::show(
+            self.order,
+            &now.saga,
+            &now.payment,
+            last,
+            metadata.occurred_at,
+        ) {
+            self.context.board.put(shown);
         }
     }
 }
@@ -361,10 +474,13 @@ enum Turn {
 
 fn means(saga: &Saga, payment: &payment::State) -> Means {
     match &saga.method {
-        PaymentMethod::Card { token } => {
-            Means::Card { token: token.clone(), payment_id: payment.provider_payment_id.clone() }
-        }
-        PaymentMethod::Checkout => Means::Checkout { session_id: payment.session_id.clone() },
+        PaymentMethod::Card { token } => Means::Card {
+            token: token.clone(),
+            payment_id: payment.provider_payment_id.clone(),
+        },
+        PaymentMethod::Checkout => Means::Checkout {
+            session_id: payment.session_id.clone(),
+        },
     }
 }
 
@@ -375,82 +491,8 @@ fn poll_after(now: Timestamp, since: Timestamp, until: Timestamp) -> Timestamp {
     (now + pause).min(until).max(now + TURN_PAUSE)
 }
 
-/// The same for every try to record the same thing, so that a repeat is recognised in the log.
-fn command_id(order: Uuid, step: Step, effect: EffectId, attempt: u32, input: &Input) -> CommandId {
-    let kind = match input {
-        Input::Answered { answer, .. } => answer.name(),
-        Input::CancelRequested { .. } => "cancel",
-        Input::DeadlinePassed => "deadline",
-    };
-    let parts =
-        ["saga", &order.to_string(), step.as_str(), &effect.to_string(), &attempt.to_string(), kind];
-    CommandId(derived(&parts))
-}
-
-/// The reaction over everything it touches; answers the effect that it intends, if it does. The stock is read only if
-/// the reaction asks for it: every state that is read must still hold when the batch is stored.
-fn decide(
-    work: &mut Work,
-    order: Uuid,
-    input: &Input,
-    now: Timestamp,
-    policy: &fulfilment::Policy,
-) -> Result<Option<EffectId>, Stop<Rejection>> {
-    work.prefetch::<Order>(&[order]);
-    work.prefetch::<Payment>(&[order]);
-    let saga = work.state::<Fulfilment>(order)?;
-    let order_state = work.state::<Order>(order)?;
-    let payment = work.state::<Payment>(order)?;
-    let mut stock = BTreeMap::new();
-    let decision = loop {
-        let world =
-            World { order_id: OrderId(order), saga: &saga, order: &order_state, payment: &payment, stock: &stock };
-        match react(&world, input.clone(), now, policy) {
-            Err(Rejection::StockNotLoaded { .. }) if stock.is_empty() => {
-                let lines = saga.saga().map_or(&[][..], |saga| &saga.lines);
-                let ids: Vec<Uuid> = lines.iter().map(|line| line.product_id.uuid()).collect();
-                let states = work.states::<Inventory>(&ids)?;
-                stock = lines.iter().map(|line| line.product_id).zip(states).map(|(id, state)| (id, state.as_ref().clone())).collect();
-            }
-            decided => break decided.map_err(Stop::Rejected)?,
-        }
-    };
-    let intended = decision.saga.iter().rev().find_map(|event| match event {
-        fulfilment::Event::Intended(intended) => Some(intended.effect_id),
-        _ => None,
-    });
-    work.record::<Fulfilment>(order, decision.saga)?;
-    work.record::<Order>(order, decision.order)?;
-    work.record::<Payment>(order, decision.payment)?;
-    for (product, events) in decision.stock {
-        work.record::<Inventory>(product.uuid(), events)?;
-    }
-    Ok(intended)
-}
-
-/// Shows a saga that is set aside: as it was shown last, with what is wrong with it.
-pub(super) async fn show_quarantined(context: &Context, order: Uuid, job: Job, cause: Cause, reason: &str) {
-    let bucket = &context.board.buckets().status;
-    let last = bucket.get(status_key(order)).await.ok().flatten();
-    let last: Option<SagaStatus> = last.and_then(|value| serde_json::from_slice(&value).ok());
-    let now = context.clock.now();
-    let position = last.as_ref().map_or(0, |last| last.position).max(job.at_least.0);
-    let shown = SagaStatus {
-        status: Verdict::NeedsOperator,
-        cause: Some(cause),
-        since: now,
-        position,
-        deadline: None,
-        detail: Some(reason.chars().take(300).collect()),
-        ..last.unwrap_or_else(|| SagaStatus::unread(order, now))
-    };
-    context.board.put(Update { shown, worked: Position(0) });
-}
-
 #[cfg(test)]
 mod tests {
-    use domain::fulfilment::Answer;
-
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -465,15 +507,5 @@ mod tests {
         assert_eq!(poll_after(at(500), since, until), at(800));
         assert_eq!(poll_after(at(890), since, until), until);
         assert!(poll_after(at(950), since, until) > at(950));
-    }
-
-    #[test]
-    fn the_same_answer_to_the_same_try_is_the_same_command() {
-        let (order, effect) = (Uuid::from_u128(1), EffectId(Uuid::from_u128(2)));
-        let answered = |answer| Input::Answered { step: Step::Void, effect_id: effect, answer };
-        let id = |attempt, answer| command_id(order, Step::Void, effect, attempt, &answered(answer));
-        assert_eq!(id(1, Answer::Voided), id(1, Answer::Voided));
-        assert_ne!(id(1, Answer::Voided), id(2, Answer::Voided));
-        assert_ne!(id(1, Answer::Voided), id(1, Answer::NothingToVoid));
     }
 }

@@ -9,7 +9,11 @@ use serde_json::ser::Formatter;
 struct Ascii;
 
 impl Formatter for Ascii {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut units = [0_u16; 2];
         for c in fragment.chars() {
             if c.is_ascii() && !c.is_ascii_control() {
@@ -27,7 +31,9 @@ impl Formatter for Ascii {
 /// A value as one line of ASCII JSON.
 pub fn to_line(value: &impl Serialize) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::with_capacity(512);
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Ascii))?;
+    value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut bytes, Ascii,
+    ))?;
     // Only ASCII was written, so nothing is ever replaced.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -50,7 +56,14 @@ mod tests {
 
     #[test]
     fn every_text_becomes_one_line_of_printable_ascii_that_reads_back() {
-        for text in ["plain", "Müller & Söhne", "two\nlines\t\u{7}", "🚲 \u{2028}", "quote \" back \\ slash", "\u{7f}"] {
+        for text in [
+            "plain",
+            "Müller & Söhne",
+            "two\nlines\t\u{7}",
+            "🚲 \u{2028}",
+            "quote \" back \\ slash",
+            "\u{7f}",
+        ] {
             let line = to_line(&json!({ "text": text })).unwrap();
             assert!(line.bytes().all(|b| (0x20..0x7f).contains(&b)), "{line:?}");
             assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["text"], text);

@@ -1,9 +1,9 @@
 //! Writes what is shown of sagas: coalesced to 200 ms, never back to an older position, whoever else writes too.
 //!
-//! It also knows how far the bucket is complete: the position up to which every event that a share's owner was handed
-//! has been worked and shown. A takeover reads the log from there.
+//! It also knows how far the bucket is complete: the position up to which every event of a share has been worked by its
+//! owner, and what came of it written. A takeover reads the log from there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,19 +22,12 @@ use crate::runner::Share;
 const FLUSH_PERIOD: Duration = Duration::from_millis(200);
 /// How often the completeness of a share is written, at most.
 const COMPLETE_PERIOD_FLUSHES: u32 = 10;
+/// How long an orderly end waits for the last writes.
+const LAST_FLUSH_MAX: Duration = Duration::from_secs(2);
 const WRITES_AT_ONCE: usize = 16;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A key that is contended more often than this is written with the next flush.
 const WRITE_TRIES_MAX: u32 = 4;
-
-/// The newest that is known of a saga, to be shown.
-#[derive(Debug, Clone)]
-pub struct Update {
-    /// What to show.
-    pub shown: SagaStatus,
-    /// Every event of the order up to here was handed to the saga and worked.
-    pub worked: Position,
-}
 
 /// What was written of a saga last.
 #[derive(Debug, Clone, Copy)]
@@ -46,18 +39,17 @@ struct Written {
     since: Timestamp,
 }
 
-#[derive(Debug, Default)]
+/// How far a share is complete: its owner tells how far it has worked, and all of that has to be written too.
+#[derive(Debug, Default, Clone, Copy)]
 struct Progress {
-    /// Events handed out and not shown yet.
-    open: BTreeMap<Position, Uuid>,
-    /// The newest event handed out, or where the owner began.
-    seen: Position,
+    worked: Position,
+    shown: Position,
     written: Position,
 }
 
 #[derive(Debug, Default)]
 struct Desk {
-    pending: HashMap<Uuid, Update>,
+    pending: HashMap<Uuid, SagaStatus>,
     /// Sagas that have not ended, as they were written last.
     written: HashMap<Uuid, Written>,
     shares: BTreeMap<Share, Progress>,
@@ -73,7 +65,10 @@ pub struct Board {
 impl Board {
     /// A board over the buckets; [`Board::run`] does the writing.
     pub fn new(buckets: Buckets) -> Self {
-        Self { buckets, desk: Mutex::default() }
+        Self {
+            buckets,
+            desk: Mutex::default(),
+        }
     }
 
     /// The buckets underneath.
@@ -81,10 +76,16 @@ impl Board {
         &self.buckets
     }
 
-    /// A share is ours, and everything up to this position will be handed out or is shown already.
+    /// A share is ours; everything up to this position is shown already.
     pub fn begin(&self, share: Share, from: Position) {
-        let progress = Progress { open: BTreeMap::new(), seen: from, written: from };
-        self.desk().shares.insert(share, progress);
+        self.desk().shares.insert(
+            share,
+            Progress {
+                worked: from,
+                shown: from,
+                written: from,
+            },
+        );
     }
 
     /// A share is not ours any more: its completeness is somebody else's to tell.
@@ -95,39 +96,24 @@ impl Board {
         desk.written.retain(|order, _| Share::of(*order) != share);
     }
 
-    /// An event of an order was handed out.
-    pub fn handed_out(&self, order: Uuid, position: Position) {
-        if let Some(progress) = self.desk().shares.get_mut(&Share::of(order)) {
-            if position > progress.written {
-                progress.open.insert(position, order);
-            }
-            progress.seen = progress.seen.max(position);
-        }
-    }
-
-    /// The log was read up to here for a share, whatever it held.
-    pub fn read_to(&self, share: Share, position: Position) {
+    /// Every event of a share up to here was worked, and what came of it was put up.
+    pub fn worked_to(&self, share: Share, position: Position) {
         if let Some(progress) = self.desk().shares.get_mut(&share) {
-            progress.seen = progress.seen.max(position);
+            progress.worked = progress.worked.max(position);
         }
     }
 
     /// Something new is known of a saga.
-    pub fn put(&self, update: Update) {
+    pub fn put(&self, shown: SagaStatus) {
         let mut desk = self.desk();
-        let order = update.shown.id;
-        if !desk.shares.contains_key(&Share::of(order)) {
+        if !desk.shares.contains_key(&Share::of(shown.id)) {
             return;
         }
-        match desk.pending.get_mut(&order) {
-            Some(waiting) => {
-                waiting.worked = waiting.worked.max(update.worked);
-                if update.shown.position >= waiting.shown.position {
-                    waiting.shown = update.shown;
-                }
-            }
+        match desk.pending.get_mut(&shown.id) {
+            Some(waiting) if waiting.position > shown.position => {}
+            Some(waiting) => *waiting = shown,
             None => {
-                desk.pending.insert(order, update);
+                desk.pending.insert(shown.id, shown);
             }
         }
     }
@@ -152,14 +138,19 @@ impl Board {
             tokio::select! {
                 _ = tick.tick() => {}
                 () = shutdown.cancelled() => {
-                    self.flush().await;
-                    self.write_completeness().await;
+                    let last = async {
+                        self.flush().await;
+                        self.write_completeness().await;
+                    };
+                    if timeout(LAST_FLUSH_MAX, last).await.is_err() {
+                        tracing::info!("the last states could not all be written; the next owner writes them");
+                    }
                     return;
                 }
             }
             self.flush().await;
             flushes = flushes.wrapping_add(1);
-            if flushes % COMPLETE_PERIOD_FLUSHES == 0 {
+            if flushes.is_multiple_of(COMPLETE_PERIOD_FLUSHES) {
                 self.write_completeness().await;
             }
         }
@@ -167,34 +158,44 @@ impl Board {
 
     /// Writes everything that is pending; what cannot be written stays pending.
     pub async fn flush(&self) {
-        let updates: Vec<Update> = std::mem::take(&mut self.desk().pending).into_values().collect();
-        stream::iter(updates)
-            .for_each_concurrent(WRITES_AT_ONCE, |update| async move {
-                match timeout(WRITE_TIMEOUT, self.write(&update)).await {
-                    Ok(Ok(())) => self.shown(&update),
-                    Ok(Err(reason)) => self.put_back(update, &reason),
-                    Err(_) => self.put_back(update, "no answer in time"),
-                }
+        let (pending, worked) = {
+            let mut desk = self.desk();
+            let worked: Vec<_> = desk
+                .shares
+                .iter()
+                .map(|(share, progress)| (*share, progress.worked))
+                .collect();
+            (std::mem::take(&mut desk.pending), worked)
+        };
+        let unwritten: BTreeSet<Share> = stream::iter(pending.into_values())
+            .map(|shown| async move {
+                let share = Share::of(shown.id);
+                let reason = match timeout(WRITE_TIMEOUT, self.write(&shown)).await {
+                    Ok(Ok(())) => return None,
+                    Ok(Err(reason)) => reason,
+                    Err(_) => "no answer in time".to_owned(),
+                };
+                tracing::debug!(order.id = %shown.id, error = reason, "a saga's status could not be written; trying again");
+                self.desk().written.remove(&shown.id);
+                self.put(shown);
+                Some(share)
             })
+            .buffer_unordered(WRITES_AT_ONCE)
+            .filter_map(std::future::ready)
+            .collect()
             .await;
-    }
-
-    fn put_back(&self, update: Update, reason: &str) {
-        tracing::debug!(order.id = %update.shown.id, error = reason, "a saga's status could not be written; trying again");
-        self.desk().written.remove(&update.shown.id);
-        self.put(update);
-    }
-
-    /// The position up to which an order's events are shown has moved.
-    fn shown(&self, update: &Update) {
-        let order = update.shown.id;
-        if let Some(progress) = self.desk().shares.get_mut(&Share::of(order)) {
-            progress.open.retain(|position, of| *of != order || *position > update.worked);
+        let mut desk = self.desk();
+        for (share, position) in worked
+            .into_iter()
+            .filter(|(share, _)| !unwritten.contains(share))
+        {
+            if let Some(progress) = desk.shares.get_mut(&share) {
+                progress.shown = progress.shown.max(position);
+            }
         }
     }
 
-    async fn write(&self, update: &Update) -> Result<(), String> {
-        let shown = &update.shown;
+    async fn write(&self, shown: &SagaStatus) -> Result<(), String> {
         let key = status_key(shown.id);
         for _ in 0..WRITE_TRIES_MAX {
             let known = self.desk().written.get(&shown.id).copied();
@@ -202,20 +203,30 @@ impl Board {
                 Some(known) => Some(known),
                 None => self.read(&key).await?,
             };
-            if last.is_some_and(|last| last.position >= shown.position && !same_events_other_verdict(last, shown)) {
+            if last.is_some_and(|last| {
+                last.position >= shown.position && !same_events_other_verdict(last, shown)
+            }) {
                 // Somebody has shown this or something newer; what needs a person is still to be seen to.
                 self.point_out(shown, last).await?;
                 self.remember(shown, last.map_or(0, |last| last.revision), last);
                 return Ok(());
             }
             // The verdict holds since it was first seen, not since the last event under it.
-            let held = last.filter(|last| last.verdict == shown.status && last.cause == shown.cause);
-            let shown = &SagaStatus { since: held.map_or(shown.since, |last| last.since), ..shown.clone() };
+            let held =
+                last.filter(|last| last.verdict == shown.status && last.cause == shown.cause);
+            let shown = &SagaStatus {
+                since: held.map_or(shown.since, |last| last.since),
+                ..shown.clone()
+            };
             self.point_out(shown, last).await?;
             let line = ascii::to_line(shown).map_err(|error| error.to_string())?;
             let written = match last {
                 Some(last) => {
-                    let update = self.buckets.status.update(&key, line.into(), last.revision).await;
+                    let update = self
+                        .buckets
+                        .status
+                        .update(&key, line.into(), last.revision)
+                        .await;
                     update.map_err(|error| error.to_string())
                 }
                 None => {
@@ -254,8 +265,15 @@ impl Board {
     }
 
     async fn read(&self, key: &str) -> Result<Option<Written>, String> {
-        let entry = self.buckets.status.entry(key).await.map_err(|error| error.to_string())?;
-        let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else { return Ok(None) };
+        let entry = self
+            .buckets
+            .status
+            .entry(key)
+            .await
+            .map_err(|error| error.to_string())?;
+        let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else {
+            return Ok(None);
+        };
         // A value that nobody can read is overwritten.
         let read: Option<SagaStatus> = serde_json::from_slice(&entry.value).ok();
         Ok(Some(Written {
@@ -263,7 +281,9 @@ impl Board {
             position: read.as_ref().map_or(0, |read| read.position),
             verdict: read.as_ref().map_or(Verdict::Running, |read| read.status),
             cause: read.as_ref().and_then(|read| read.cause),
-            since: read.as_ref().map_or(Timestamp::UNIX_EPOCH, |read| read.since),
+            since: read
+                .as_ref()
+                .map_or(Timestamp::UNIX_EPOCH, |read| read.since),
         }))
     }
 
@@ -280,10 +300,13 @@ impl Board {
         }
         if let Some(cause) = shown.cause.filter(|cause| Some(*cause) != before) {
             let line = attention_line(shown);
-            let put = attention.put(attention_key(cause, shown.id), line.into()).await;
+            let put = attention
+                .put(attention_key(cause, shown.id), line.into())
+                .await;
             put.map_err(|error| error.to_string())?;
         }
-        let told = last.is_some_and(|last| last.verdict == shown.status && last.cause == shown.cause);
+        let told =
+            last.is_some_and(|last| last.verdict == shown.status && last.cause == shown.cause);
         if !told && (shown.status.is_end() || shown.cause.is_some()) {
             self.advise(shown).await;
         }
@@ -304,7 +327,9 @@ impl Board {
             "detail": shown.detail,
             "position": shown.position,
         });
-        let Ok(line) = ascii::to_line(&advisory) else { return };
+        let Ok(line) = ascii::to_line(&advisory) else {
+            return;
+        };
         let subject = format!("saga.advisory.{kind}.fulfilment.{}", shown.id);
         if let Err(error) = self.buckets.client.publish(subject, line.into()).await {
             tracing::debug!(order.id = %shown.id, %error, "an advisory could not be sent");
@@ -314,19 +339,18 @@ impl Board {
     async fn write_completeness(&self) {
         let due: Vec<(Share, Position)> = {
             let desk = self.desk();
-            let complete = |progress: &Progress| match progress.open.first_key_value() {
-                Some((first, _)) => Position(first.0.saturating_sub(1)),
-                None => progress.seen,
-            };
-            desk.shares
+            let due = desk
+                .shares
                 .iter()
-                .map(|(share, progress)| (*share, complete(progress), progress.written))
-                .filter(|(_, complete, written)| complete > written)
-                .map(|(share, complete, _)| (share, complete))
+                .filter(|(_, progress)| progress.shown > progress.written);
+            due.map(|(share, progress)| (*share, progress.shown))
                 .collect()
         };
         for (share, complete) in due {
-            let put = self.buckets.status.put(complete_to_key(share), complete.to_string().into());
+            let put = self
+                .buckets
+                .status
+                .put(complete_to_key(share), complete.to_string().into());
             match timeout(WRITE_TIMEOUT, put).await {
                 Ok(Ok(_)) => {
                     if let Some(progress) = self.desk().shares.get_mut(&share) {
@@ -355,10 +379,14 @@ fn same_events_other_verdict(last: Written, shown: &SagaStatus) -> bool {
 /// The position up to which a share's events are shown, as the last owner left it.
 pub async fn complete_to(bucket: &Store, share: Share) -> Result<Position, String> {
     let read = timeout(WRITE_TIMEOUT, bucket.get(complete_to_key(share))).await;
-    let value = read.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())?;
+    let value = read
+        .map_err(|_| "no answer in time".to_owned())?
+        .map_err(|error| error.to_string())?;
     let text = value.as_deref().map(String::from_utf8_lossy);
     // Unreadable is not known: everything is read again.
-    Ok(Position(text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)))
+    Ok(Position(
+        text.and_then(|text| text.trim().parse().ok()).unwrap_or(0),
+    ))
 }
 
 fn complete_to_key(share: Share) -> String {
@@ -370,7 +398,9 @@ fn attention_key(cause: Cause, order: Uuid) -> String {
 }
 
 fn attention_line(shown: &SagaStatus) -> String {
-    let step = shown.step.map_or_else(String::new, |step| format!("{step}: "));
+    let step = shown
+        .step
+        .map_or_else(String::new, |step| format!("{step}: "));
     let detail = shown.detail.as_deref().unwrap_or("no detail");
     ascii::plain_line(&format!("{step}{detail}, since {:.0}", shown.since))
 }

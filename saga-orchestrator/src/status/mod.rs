@@ -15,7 +15,7 @@ mod saga;
 mod scan;
 mod sweep;
 
-pub use board::{Board, Update, complete_to};
+pub use board::{Board, complete_to};
 pub use saga::{MoneyStatus, SagaStatus, StepStatus, StockStatus, Verdict};
 pub use scan::{Entry, ScanError, scan};
 pub use sweep::sweep;
@@ -54,9 +54,16 @@ impl Buckets {
             jetstream
                 .get_key_value(bucket)
                 .await
-                .map_err(|error| MissingBucket { bucket, reason: error.to_string() })
+                .map_err(|error| MissingBucket {
+                    bucket,
+                    reason: error.to_string(),
+                })
         };
-        Ok(Self { status: open(STATUS_BUCKET).await?, attention: open(ATTENTION_BUCKET).await?, client })
+        Ok(Self {
+            status: open(STATUS_BUCKET).await?,
+            attention: open(ATTENTION_BUCKET).await?,
+            client,
+        })
     }
 }
 

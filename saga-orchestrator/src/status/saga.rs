@@ -27,8 +27,14 @@ pub enum Verdict {
 
 impl Verdict {
     /// All of them, in the order of a saga's life.
-    pub const ALL: [Self; 6] =
-        [Self::Running, Self::Unwinding, Self::NeedsOperator, Self::Completed, Self::Compensated, Self::Closed];
+    pub const ALL: [Self; 6] = [
+        Self::Running,
+        Self::Unwinding,
+        Self::NeedsOperator,
+        Self::Completed,
+        Self::Compensated,
+        Self::Closed,
+    ];
 
     /// The verdict as stored and shown.
     pub const fn as_str(self) -> &'static str {
@@ -49,7 +55,9 @@ impl Verdict {
 
     /// Reads a verdict as shown.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|verdict| verdict.as_str() == text)
+        Self::ALL
+            .into_iter()
+            .find(|verdict| verdict.as_str() == text)
     }
 }
 
@@ -101,7 +109,11 @@ impl SagaStatus {
             detail: None,
             def: None,
             steps: Vec::new(),
-            money: MoneyStatus { authorised: none, captured: none, refunded: none },
+            money: MoneyStatus {
+                authorised: none,
+                captured: none,
+                refunded: none,
+            },
             stock: Vec::new(),
         }
     }

@@ -39,7 +39,10 @@ pub async fn scan(
     pattern: &str,
     mut each: impl FnMut(Entry) + Send,
 ) -> Result<(), ScanError> {
-    let failed = |reason: String| ScanError { bucket: bucket.name.clone(), reason };
+    let failed = |reason: String| ScanError {
+        bucket: bucket.name.clone(),
+        reason,
+    };
     let config = push::OrderedConfig {
         deliver_subject: client.new_inbox(),
         filter_subject: format!("{}{pattern}", bucket.prefix),
@@ -53,7 +56,10 @@ pub async fn scan(
     if consumer.cached_info().num_pending == 0 {
         return Ok(());
     }
-    let mut messages = consumer.messages().await.map_err(|error| failed(error.to_string()))?;
+    let mut messages = consumer
+        .messages()
+        .await
+        .map_err(|error| failed(error.to_string()))?;
     loop {
         let message = timeout(SILENCE_MAX, messages.next())
             .await
@@ -62,11 +68,18 @@ pub async fn scan(
             .map_err(|error| failed(error.to_string()))?;
         let info = message.info().map_err(|error| failed(error.to_string()))?;
         let (revision, pending) = (info.stream_sequence, info.pending);
-        let removed = message.headers.as_ref().is_some_and(|headers| headers.get(OPERATION_HEADER).is_some());
+        let removed = message
+            .headers
+            .as_ref()
+            .is_some_and(|headers| headers.get(OPERATION_HEADER).is_some());
         if let Some(key) = message.subject.strip_prefix(bucket.prefix.as_str())
             && !removed
         {
-            each(Entry { key: key.to_owned(), value: message.payload.clone(), revision });
+            each(Entry {
+                key: key.to_owned(),
+                value: message.payload.clone(),
+                revision,
+            });
         }
         if pending == 0 {
             return Ok(());

@@ -18,7 +18,8 @@ pub async fn sweep(buckets: &Buckets, now: Timestamp) -> Result<usize, ScanError
     let mut gone = Vec::new();
     scan(&buckets.client, &buckets.status, SAGA_KEYS, |entry| {
         let read: Result<SagaStatus, _> = serde_json::from_slice(&entry.value);
-        let old = read.is_ok_and(|shown| shown.status.is_end() && shown.since + ENDED_SHOWN_FOR < now);
+        let old =
+            read.is_ok_and(|shown| shown.status.is_end() && shown.since + ENDED_SHOWN_FOR < now);
         if old && gone.len() < REMOVED_MAX {
             gone.push(entry.key);
         }
@@ -40,7 +41,9 @@ pub async fn sweep(buckets: &Buckets, now: Timestamp) -> Result<usize, ScanError
         let subject = format!("{}{key}", buckets.status.prefix);
         match buckets.status.stream.purge().filter(subject).await {
             Ok(_) => removed += 1,
-            Err(error) => tracing::warn!(saga.key = key, %error, "an ended saga could not be removed from saga_status"),
+            Err(error) => {
+                tracing::warn!(saga.key = key, %error, "an ended saga could not be removed from saga_status")
+            }
         }
     }
     Ok(removed)

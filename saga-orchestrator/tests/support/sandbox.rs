@@ -38,7 +38,9 @@ impl Provider {
     /// Callbacks go to `webhook_url`.
     pub async fn start_with(webhook_url: Option<&str>) -> Self {
         let url = dev_servers::fresh_database().await.unwrap();
-        let pool = postgres::connect(&SecretString::from(url), "sandbox", CONNECTIONS_MAX).await.unwrap();
+        let pool = postgres::connect(&SecretString::from(url), "sandbox", CONNECTIONS_MAX)
+            .await
+            .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}", listener.local_addr().unwrap());
         let mut config = Config::new(API_KEY, WEBHOOK_SECRET, &base_url).unwrap();
@@ -53,7 +55,11 @@ impl Provider {
         let shutdown = Shutdown::new();
         let ends = shutdown.clone();
         tokio::spawn(async move { payment_sandbox::serve(&sandbox, listener, &ends).await });
-        Self { base_url, http: reqwest::Client::new(), shutdown }
+        Self {
+            base_url,
+            http: reqwest::Client::new(),
+            shutdown,
+        }
     }
 
     pub fn account(&self) -> ProviderAccount {
@@ -66,13 +72,30 @@ impl Provider {
     }
 
     pub fn adapter(&self) -> Stripe {
-        Stripe::new(&self.account(), "http://shop.test", ANSWER_DEADLINE, Duration::from_secs(900)).unwrap()
+        Stripe::new(
+            &self.account(),
+            "http://shop.test",
+            ANSWER_DEADLINE,
+            Duration::from_secs(900),
+        )
+        .unwrap()
     }
 
     /// What the provider knows of an order.
     pub async fn ledger(&self, order: impl ToString) -> Value {
-        let url = format!("{}/sandbox/ledger?order_id={}", self.base_url, order.to_string());
-        self.http.get(url).send().await.unwrap().json().await.unwrap()
+        let url = format!(
+            "{}/sandbox/ledger?order_id={}",
+            self.base_url,
+            order.to_string()
+        );
+        self.http
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     }
 
     /// One of the sums of an order's ledger.
@@ -83,7 +106,12 @@ impl Provider {
     /// How many calls of one operation reached the provider.
     pub async fn calls(&self, order: impl ToString, operation: &str) -> usize {
         let ledger = self.ledger(order).await;
-        ledger["calls"].as_array().unwrap().iter().filter(|call| call["operation"] == operation).count()
+        ledger["calls"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|call| call["operation"] == operation)
+            .count()
     }
 
     /// The next calls of an operation about an order fail.
@@ -92,11 +120,24 @@ impl Provider {
     }
 
     /// The next calls of an operation about an order fail, or are answered so much later.
-    pub async fn fail_for(&self, order: impl ToString, operation: &str, kind: &str, times: u32, delay_ms: u32) {
+    pub async fn fail_for(
+        &self,
+        order: impl ToString,
+        operation: &str,
+        kind: &str,
+        times: u32,
+        delay_ms: u32,
+    ) {
         let fault = json!({
             "operation": operation, "kind": kind, "times": times, "delay_ms": delay_ms, "order_id": order.to_string(),
         });
-        let answer = self.http.post(format!("{}/sandbox/faults", self.base_url)).json(&fault).send().await.unwrap();
+        let answer = self
+            .http
+            .post(format!("{}/sandbox/faults", self.base_url))
+            .json(&fault)
+            .send()
+            .await
+            .unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
@@ -105,15 +146,37 @@ impl Provider {
         let ledger = self.ledger(order).await;
         let intent = ledger["intents"][0]["id"].as_str().unwrap().to_owned();
         let url = format!("{}/v1/payment_intents/{intent}/confirm", self.base_url);
-        let form = [("payment_method", token), ("return_url", "http://shop.test")];
-        let answer = self.http.post(url).bearer_auth(API_KEY).form(&form).send().await.unwrap();
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+        let form = [
+            ("payment_method", token),
+            ("return_url", "http://shop.test"),
+        ];
+        let answer = self
+            .http
+            .post(url)
+            .bearer_auth(API_KEY)
+            .form(&form)
+            .send()
+            .await
+            .unwrap();
+        assert!(
+            answer.status().is_success(),
+            "{}",
+            answer.text().await.unwrap()
+        );
     }
 
     /// A customer pays on the hosted page.
     pub async fn pay(&self, page: &str, token: &str) {
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let answer = client.post(page).form(&[("token", token)]).send().await.unwrap();
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        let answer = client
+            .post(page)
+            .form(&[("token", token)])
+            .send()
+            .await
+            .unwrap();
         assert!(answer.status().is_redirection(), "{}", answer.status());
     }
 }

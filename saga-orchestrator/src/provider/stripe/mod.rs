@@ -147,7 +147,10 @@ impl PaymentProvider for Stripe {
     async fn create_payment(&self, call: &Call, token: &str) -> Result<Payment, Fault> {
         let mut form = vec![
             ("amount".to_owned(), call.amount.amount.to_string()),
-            ("currency".to_owned(), call.amount.currency.code().to_ascii_lowercase()),
+            (
+                "currency".to_owned(),
+                call.amount.currency.code().to_ascii_lowercase(),
+            ),
             ("payment_method".to_owned(), token.to_owned()),
             ("capture_method".to_owned(), "manual".to_owned()),
             ("confirm".to_owned(), "true".to_owned()),
@@ -155,7 +158,12 @@ impl PaymentProvider for Stripe {
         ];
         form.extend(metadata("metadata", call));
         let key = call.effect_id.to_string();
-        one::<WirePayment, _>(&self.transport.post("/v1/payment_intents", &form, &key).await?)
+        one::<WirePayment, _>(
+            &self
+                .transport
+                .post("/v1/payment_intents", &form, &key)
+                .await?,
+        )
     }
 
     async fn create_session(&self, call: &Call) -> Result<Session, Fault> {
@@ -172,22 +180,36 @@ impl PaymentProvider for Stripe {
                 "line_items[0][price_data][currency]".to_owned(),
                 call.amount.currency.code().to_ascii_lowercase(),
             ),
-            ("line_items[0][price_data][unit_amount]".to_owned(), call.amount.amount.to_string()),
+            (
+                "line_items[0][price_data][unit_amount]".to_owned(),
+                call.amount.amount.to_string(),
+            ),
             (
                 "line_items[0][price_data][product_data][name]".to_owned(),
                 format!("Order {}", call.order_id),
             ),
-            ("payment_intent_data[capture_method]".to_owned(), "manual".to_owned()),
+            (
+                "payment_intent_data[capture_method]".to_owned(),
+                "manual".to_owned(),
+            ),
         ];
         form.extend(metadata("metadata", call));
         form.extend(metadata("payment_intent_data[metadata]", call));
         let key = call.effect_id.to_string();
-        one::<WireSession, _>(&self.transport.post("/v1/checkout/sessions", &form, &key).await?)
+        one::<WireSession, _>(
+            &self
+                .transport
+                .post("/v1/checkout/sessions", &form, &key)
+                .await?,
+        )
     }
 
     async fn capture(&self, call: &Call, payment_id: &str) -> Result<Payment, Fault> {
         let path = format!("/v1/payment_intents/{}/capture", segment(payment_id)?);
-        let form = [("amount_to_capture".to_owned(), call.amount.amount.to_string())];
+        let form = [(
+            "amount_to_capture".to_owned(),
+            call.amount.amount.to_string(),
+        )];
         let key = call.effect_id.to_string();
         one::<WirePayment, _>(&self.transport.post(&path, &form, &key).await?)
     }
@@ -214,7 +236,9 @@ impl PaymentProvider for Stripe {
     }
 
     async fn payment(&self, payment_id: &str) -> Result<Option<Payment>, Fault> {
-        let Ok(id) = segment(payment_id) else { return Ok(None) };
+        let Ok(id) = segment(payment_id) else {
+            return Ok(None);
+        };
         let path = format!("/v1/payment_intents/{id}");
         match self.transport.get(&path, &[]).await {
             Ok(reply) => one::<WirePayment, _>(&reply).map(Some),
@@ -223,7 +247,9 @@ impl PaymentProvider for Stripe {
     }
 
     async fn session(&self, session_id: &str) -> Result<Option<Session>, Fault> {
-        let Ok(id) = segment(session_id) else { return Ok(None) };
+        let Ok(id) = segment(session_id) else {
+            return Ok(None);
+        };
         let path = format!("/v1/checkout/sessions/{id}");
         match self.transport.get(&path, &[]).await {
             Ok(reply) => one::<WireSession, _>(&reply).map(Some),
@@ -234,11 +260,20 @@ impl PaymentProvider for Stripe {
     async fn find_payment(&self, call: &Call) -> Result<Search<Payment>, Fault> {
         let query = [("created[gte]", since(call))];
         let ours = |payment: &WirePayment| payment.metadata.names(call);
-        match self.list::<WirePayment, _>("/v1/payment_intents", &query, ours).await? {
+        match self
+            .list::<WirePayment, _>("/v1/payment_intents", &query, ours)
+            .await?
+        {
             Search::CutOff => {
                 // The search lags behind the list, so what it finds is true and what it misses proves nothing.
-                let query = [("query", format!("metadata['effect_id']:'{}'", call.effect_id))];
-                let searched = self.transport.get("/v1/payment_intents/search", &query).await;
+                let query = [(
+                    "query",
+                    format!("metadata['effect_id']:'{}'", call.effect_id),
+                )];
+                let searched = self
+                    .transport
+                    .get("/v1/payment_intents/search", &query)
+                    .await;
                 let page = searched.and_then(|reply| reply.read::<Page<WirePayment>>());
                 match page.ok().and_then(|page| page.data.into_iter().find(ours)) {
                     Some(found) => convert(found).map(Search::Found),
@@ -251,12 +286,16 @@ impl PaymentProvider for Stripe {
 
     async fn find_session(&self, call: &Call) -> Result<Search<Session>, Fault> {
         let query = [("created[gte]", since(call))];
-        self.list::<WireSession, _>("/v1/checkout/sessions", &query, |session| session.metadata.names(call)).await
+        self.list::<WireSession, _>("/v1/checkout/sessions", &query, |session| {
+            session.metadata.names(call)
+        })
+        .await
     }
 
     async fn find_refund(&self, call: &Call, payment_id: &str) -> Result<Search<Refund>, Fault> {
         let query = [("payment_intent", payment_id.to_owned())];
-        self.list::<WireRefund, _>("/v1/refunds", &query, |refund| refund.metadata.names(call)).await
+        self.list::<WireRefund, _>("/v1/refunds", &query, |refund| refund.metadata.names(call))
+            .await
     }
 }
 
@@ -264,18 +303,23 @@ impl PaymentProvider for Stripe {
 fn absent<T>(fault: Fault) -> Result<Option<T>, Fault> {
     match fault {
         Fault::WrongState { code, .. } if code == transport::RESOURCE_MISSING => Ok(None),
-        Fault::Refused { code, message } | Fault::WrongState { code, message } => Err(Fault::Unknown {
-            detail: format!("the provider refuses to be asked: {code}: {message}"),
-            reachable: true,
-            replayed: false,
-        }),
+        Fault::Refused { code, message } | Fault::WrongState { code, message } => {
+            Err(Fault::Unknown {
+                detail: format!("the provider refuses to be asked: {code}: {message}"),
+                reachable: true,
+                replayed: false,
+            })
+        }
         other => Err(other),
     }
 }
 
 /// The provider's ids become part of a path: one with other characters than theirs is refused before it is sent.
 fn segment(id: &str) -> Result<&str, Fault> {
-    let plain = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    let plain = !id.is_empty()
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     if plain {
         Ok(id)
     } else {

@@ -61,7 +61,9 @@ impl Transport {
         api_key: &SecretString,
         answer_deadline: Duration,
     ) -> Result<Self, BuildError> {
-        let refused = || BuildError::BaseUrl { url: base_url.to_owned() };
+        let refused = || BuildError::BaseUrl {
+            url: base_url.to_owned(),
+        };
         let mut base = Url::parse(base_url).map_err(|_| refused())?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             return Err(refused());
@@ -85,7 +87,12 @@ impl Transport {
             .user_agent(concat!("waybill/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(BuildError::Client)?;
-        Ok(Self { client, base, answer_deadline, pause_until: Mutex::default() })
+        Ok(Self {
+            client,
+            base,
+            answer_deadline,
+            pause_until: Mutex::default(),
+        })
     }
 
     pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, Fault> {
@@ -97,9 +104,17 @@ impl Transport {
         self.exchange(request).await
     }
 
-    pub(super) async fn post(&self, path: &str, form: &[(String, String)], key: &str) -> Result<Reply, Fault> {
-        let request =
-            self.client.request(Method::POST, self.url(path)).header(IDEMPOTENCY_KEY, key).form(form);
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        form: &[(String, String)],
+        key: &str,
+    ) -> Result<Reply, Fault> {
+        let request = self
+            .client
+            .request(Method::POST, self.url(path))
+            .header(IDEMPOTENCY_KEY, key)
+            .form(form);
         self.exchange(request).await
     }
 
@@ -114,44 +129,75 @@ impl Transport {
     async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply, Fault> {
         if let Some(left) = self.pause_left() {
             let detail = format!("the provider asked for a pause, {left:?} of it are left");
-            return Err(Fault::Later { detail, after: Some(left), reachable: true });
+            return Err(Fault::Later {
+                detail,
+                after: Some(left),
+                reachable: true,
+            });
         }
         // The client's own time limit starts anew with some phases; ours is one for the whole exchange.
         let ended = match tokio::time::timeout(self.answer_deadline, converse(request)).await {
             Ok(ended) => ended,
             Err(_) => Err(no_answer(self.answer_deadline)),
         };
-        if let Err(Fault::Later { after: Some(after), reachable: true, .. }) = &ended {
+        if let Err(Fault::Later {
+            after: Some(after),
+            reachable: true,
+            ..
+        }) = &ended
+        {
             let until = Instant::now() + (*after).min(PAUSE_MAX);
-            let mut pause = self.pause_until.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pause = self
+                .pause_until
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             *pause = (*pause).max(Some(until));
         }
         ended
     }
 
     fn pause_left(&self) -> Option<Duration> {
-        let until = *self.pause_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        let until = *self
+            .pause_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        until?
+            .checked_duration_since(Instant::now())
+            .filter(|left| !left.is_zero())
     }
 }
 
 async fn converse(request: reqwest::RequestBuilder) -> Result<Reply, Fault> {
-    let response = request.send().await.map_err(|error| of_connection(&error))?;
+    let response = request
+        .send()
+        .await
+        .map_err(|error| of_connection(&error))?;
     let status = response.status();
     let after = retry_after(response.headers());
-    let replayed = response.headers().get(IDEMPOTENT_REPLAYED).is_some_and(|value| value == "true");
+    let replayed = response
+        .headers()
+        .get(IDEMPOTENT_REPLAYED)
+        .is_some_and(|value| value == "true");
     // The status alone decides for everything but a definite answer, so a cut-off error body changes nothing.
     let body = match body(response).await {
         Ok(body) => body,
         Err(fault) if status.is_success() || status.is_client_error() => return Err(fault),
         Err(_) => Vec::new(),
     };
-    if status.is_success() { Ok(Reply { body }) } else { Err(of_status(status, after, replayed, &body)) }
+    if status.is_success() {
+        Ok(Reply { body })
+    } else {
+        Err(of_status(status, after, replayed, &body))
+    }
 }
 
 async fn body(mut response: Response) -> Result<Vec<u8>, Fault> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| of_connection(&error))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| of_connection(&error))?
+    {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
             return Err(Fault::Unknown {
                 detail: format!("the answer is longer than {ANSWER_BYTES_MAX} bytes"),
@@ -165,7 +211,11 @@ async fn body(mut response: Response) -> Result<Vec<u8>, Fault> {
 }
 
 fn no_answer(limit: Duration) -> Fault {
-    Fault::Unknown { detail: format!("no answer within {limit:?}"), reachable: false, replayed: false }
+    Fault::Unknown {
+        detail: format!("no answer within {limit:?}"),
+        reachable: false,
+        replayed: false,
+    }
 }
 
 /// A connection that could not be made carried nothing; any other break says nothing about what was done.
@@ -179,13 +229,28 @@ fn of_connection(error: &reqwest::Error) -> Fault {
     }
     let reason = cut(&reason.unwrap_or_else(|| "the connection broke".into()));
     if error.is_connect() {
-        Fault::Later { detail: format!("not connected: {reason}"), after: None, reachable: false }
+        Fault::Later {
+            detail: format!("not connected: {reason}"),
+            after: None,
+            reachable: false,
+        }
     } else if error.is_timeout() {
-        Fault::Unknown { detail: "no answer in time".into(), reachable: false, replayed: false }
+        Fault::Unknown {
+            detail: "no answer in time".into(),
+            reachable: false,
+            replayed: false,
+        }
     } else if error.is_builder() {
-        Fault::Refused { code: "unusable_request".into(), message: reason }
+        Fault::Refused {
+            code: "unusable_request".into(),
+            message: reason,
+        }
     } else {
-        Fault::Unknown { detail: format!("the connection broke: {reason}"), reachable: false, replayed: false }
+        Fault::Unknown {
+            detail: format!("the connection broke: {reason}"),
+            reachable: false,
+            replayed: false,
+        }
     }
 }
 
@@ -193,31 +258,51 @@ fn of_status(status: StatusCode, after: Option<Duration>, replayed: bool, body: 
     let error = WireError::read(body);
     let kind = error.kind.as_deref().unwrap_or_default();
     let message = cut(error.message.as_deref().unwrap_or("no reason given"));
-    let code = error.code.clone().unwrap_or_else(|| status.as_u16().to_string());
-    let unknown = |detail: String| Fault::Unknown { detail: cut(&detail), reachable: true, replayed };
+    let code = error
+        .code
+        .clone()
+        .unwrap_or_else(|| status.as_u16().to_string());
+    let unknown = |detail: String| Fault::Unknown {
+        detail: cut(&detail),
+        reachable: true,
+        replayed,
+    };
     match status {
-        StatusCode::TOO_MANY_REQUESTS => {
-            Fault::Later { detail: format!("{status}: {message}"), after, reachable: true }
-        }
+        StatusCode::TOO_MANY_REQUESTS => Fault::Later {
+            detail: format!("{status}: {message}"),
+            after,
+            reachable: true,
+        },
         // Another call under this key is being carried out, or was made with other parameters: either way this key
         // has been used, and the answer to what for is not here.
-        StatusCode::CONFLICT | StatusCode::REQUEST_TIMEOUT => unknown(format!("{status}: {message}")),
+        StatusCode::CONFLICT | StatusCode::REQUEST_TIMEOUT => {
+            unknown(format!("{status}: {message}"))
+        }
         _ if kind == "idempotency_error" => unknown(format!("{status}: {message}")),
-        StatusCode::PAYMENT_REQUIRED => {
-            Fault::Refused { code: error.decline_code.unwrap_or(code), message }
-        }
-        _ if kind == "card_error" => Fault::Refused { code: error.decline_code.unwrap_or(code), message },
+        StatusCode::PAYMENT_REQUIRED => Fault::Refused {
+            code: error.decline_code.unwrap_or(code),
+            message,
+        },
+        _ if kind == "card_error" => Fault::Refused {
+            code: error.decline_code.unwrap_or(code),
+            message,
+        },
         // Our key is wrong or lacks a right: the shop's to put right, not the customer's; nothing was done.
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Fault::Later { detail: format!("{status}: {message}"), after, reachable: true }
-        }
-        StatusCode::NOT_FOUND if error.kind.is_some() => {
-            Fault::WrongState { code: RESOURCE_MISSING.into(), message }
-        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Fault::Later {
+            detail: format!("{status}: {message}"),
+            after,
+            reachable: true,
+        },
+        StatusCode::NOT_FOUND if error.kind.is_some() => Fault::WrongState {
+            code: RESOURCE_MISSING.into(),
+            message,
+        },
         // A 404 that is not Stripe's own comes from something in between; nothing was done there.
-        StatusCode::NOT_FOUND => {
-            Fault::Later { detail: format!("{status}: {message}"), after, reachable: true }
-        }
+        StatusCode::NOT_FOUND => Fault::Later {
+            detail: format!("{status}: {message}"),
+            after,
+            reachable: true,
+        },
         _ if status.is_client_error() && about_state(&code) => Fault::WrongState { code, message },
         _ if status.is_client_error() && error.kind.is_some() => Fault::Refused { code, message },
         // An error without Stripe's shape is not Stripe's answer.
@@ -234,17 +319,29 @@ fn of_status(status: StatusCode, after: Option<Duration>, replayed: bool, body: 
 fn about_state(code: &str) -> bool {
     code.ends_with("_unexpected_state")
         || code.starts_with("charge_already_")
-        || matches!(code, "charge_expired_for_capture" | "refund_already_exists" | "intent_invalid_state")
+        || matches!(
+            code,
+            "charge_expired_for_capture" | "refund_already_exists" | "intent_invalid_state"
+        )
         || code == "checkout_session_not_open"
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let seconds: u64 = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
 fn cut(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(TEXT_CHARS_MAX)
+        .collect()
 }
 
 #[cfg(test)]
@@ -252,7 +349,12 @@ mod tests {
     use super::*;
 
     fn fault(status: u16, body: &str) -> Fault {
-        of_status(StatusCode::from_u16(status).unwrap(), Some(Duration::from_secs(7)), false, body.as_bytes())
+        of_status(
+            StatusCode::from_u16(status).unwrap(),
+            Some(Duration::from_secs(7)),
+            false,
+            body.as_bytes(),
+        )
     }
 
     #[test]
@@ -260,27 +362,44 @@ mod tests {
         let body = r#"{"error":{"type":"card_error","code":"card_declined","decline_code":"insufficient_funds","message":"No."}}"#;
         assert_eq!(
             fault(402, body),
-            Fault::Refused { code: "insufficient_funds".into(), message: "No.".into() }
+            Fault::Refused {
+                code: "insufficient_funds".into(),
+                message: "No.".into()
+            }
         );
     }
 
     #[test]
     fn too_many_requests_ask_again_when_the_provider_says_so() {
-        let Fault::Later { after, reachable, .. } = fault(429, "{}") else { panic!("not later") };
+        let Fault::Later {
+            after, reachable, ..
+        } = fault(429, "{}")
+        else {
+            panic!("not later")
+        };
         assert_eq!((after, reachable), (Some(Duration::from_secs(7)), true));
     }
 
     #[test]
     fn a_key_in_use_a_failing_server_and_nonsense_are_unknown_and_never_refused() {
         for (status, body) in [
-            (409, r#"{"error":{"type":"idempotency_error","message":"in use"}}"#),
-            (400, r#"{"error":{"type":"idempotency_error","message":"other parameters"}}"#),
+            (
+                409,
+                r#"{"error":{"type":"idempotency_error","message":"in use"}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"type":"idempotency_error","message":"other parameters"}}"#,
+            ),
             (500, r#"{"error":{"type":"api_error","message":"oops"}}"#),
             (502, "<html>bad gateway</html>"),
             (302, ""),
             (400, "<html>not Stripe</html>"),
         ] {
-            assert!(matches!(fault(status, body), Fault::Unknown { .. }), "{status} {body}");
+            assert!(
+                matches!(fault(status, body), Fault::Unknown { .. }),
+                "{status} {body}"
+            );
         }
     }
 
@@ -289,11 +408,23 @@ mod tests {
         let body = r#"{"error":{"type":"invalid_request_error","code":"payment_intent_unexpected_state","message":"m"}}"#;
         assert!(matches!(fault(400, body), Fault::WrongState { .. }));
         let body = r#"{"error":{"type":"invalid_request_error","message":"Invalid API Key"}}"#;
-        assert!(matches!(fault(401, body), Fault::Later { reachable: true, .. }));
+        assert!(matches!(
+            fault(401, body),
+            Fault::Later {
+                reachable: true,
+                ..
+            }
+        ));
     }
 
     #[test]
     fn a_server_that_fails_does_not_count_as_reachable() {
-        assert!(matches!(fault(503, ""), Fault::Unknown { reachable: false, .. }));
+        assert!(matches!(
+            fault(503, ""),
+            Fault::Unknown {
+                reachable: false,
+                ..
+            }
+        ));
     }
 }

@@ -3,9 +3,7 @@
 use event_schema::Money;
 use serde::Deserialize;
 
-use crate::provider::{
-    Call, Payment, PaymentStatus, Refund, RefundStatus, Session, SessionStatus,
-};
+use crate::provider::{Call, Payment, PaymentStatus, Refund, RefundStatus, Session, SessionStatus};
 
 /// A field holds something that this adapter does not know: the answer is not usable.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +14,10 @@ pub(super) struct Unreadable {
 }
 
 fn unreadable(field: &'static str, value: &str) -> Unreadable {
-    Unreadable { field, value: value.chars().take(60).collect() }
+    Unreadable {
+        field,
+        value: value.chars().take(60).collect(),
+    }
 }
 
 /// Things that come in lists.
@@ -124,7 +125,9 @@ impl WireError {
         struct Body {
             error: WireError,
         }
-        serde_json::from_slice::<Body>(body).map(|body| body.error).unwrap_or_default()
+        serde_json::from_slice::<Body>(body)
+            .map(|body| body.error)
+            .unwrap_or_default()
     }
 }
 
@@ -156,8 +159,10 @@ where
 }
 
 fn money(amount: i64, currency: &str) -> Result<Money, Unreadable> {
-    let currency =
-        currency.to_ascii_uppercase().parse().map_err(|_| unreadable("currency", currency))?;
+    let currency = currency
+        .to_ascii_uppercase()
+        .parse()
+        .map_err(|_| unreadable("currency", currency))?;
     Ok(Money::new(amount, currency))
 }
 
@@ -168,19 +173,27 @@ impl TryFrom<WirePayment> for Payment {
         let status = match wire.status.as_str() {
             "requires_payment_method" => match wire.last_payment_error {
                 Some(error) => PaymentStatus::Declined {
-                    code: error.decline_code.or(error.code).unwrap_or_else(|| "card_declined".into()),
+                    code: error
+                        .decline_code
+                        .or(error.code)
+                        .unwrap_or_else(|| "card_declined".into()),
                     message: error.message.unwrap_or_else(|| "the payment failed".into()),
                 },
                 None => PaymentStatus::New,
             },
             "requires_confirmation" => PaymentStatus::New,
             "requires_action" => PaymentStatus::AwaitsCustomer {
-                page: wire.next_action.and_then(|action| action.redirect_to_url).and_then(|to| to.url),
+                page: wire
+                    .next_action
+                    .and_then(|action| action.redirect_to_url)
+                    .and_then(|to| to.url),
             },
             "processing" => PaymentStatus::Processing,
             "requires_capture" => PaymentStatus::Authorised,
             "succeeded" => PaymentStatus::Captured,
-            "canceled" => PaymentStatus::Cancelled { reason: wire.cancellation_reason },
+            "canceled" => PaymentStatus::Cancelled {
+                reason: wire.cancellation_reason,
+            },
             other => return Err(unreadable("payment status", other)),
         };
         Ok(Self {
@@ -206,7 +219,12 @@ impl TryFrom<WireSession> for Session {
         let payment_id = wire.payment_intent.map(|reference| match reference {
             Reference::Id(id) | Reference::Object { id } => id,
         });
-        Ok(Self { id: wire.id, status, page: wire.url, payment_id })
+        Ok(Self {
+            id: wire.id,
+            status,
+            page: wire.url,
+            payment_id,
+        })
     }
 }
 
@@ -218,12 +236,16 @@ impl TryFrom<WireRefund> for Refund {
         let status = match wire.status.as_deref() {
             Some("pending" | "requires_action") => RefundStatus::Pending,
             Some("succeeded") => RefundStatus::Succeeded,
-            Some(state @ ("failed" | "canceled")) => {
-                RefundStatus::Failed { reason: reason.unwrap_or_else(|| state.to_owned()) }
-            }
+            Some(state @ ("failed" | "canceled")) => RefundStatus::Failed {
+                reason: reason.unwrap_or_else(|| state.to_owned()),
+            },
             other => return Err(unreadable("refund status", other.unwrap_or("none"))),
         };
-        Ok(Self { id: wire.id, status, amount: money(wire.amount, &wire.currency)? })
+        Ok(Self {
+            id: wire.id,
+            status,
+            amount: money(wire.amount, &wire.currency)?,
+        })
     }
 }
 
@@ -232,7 +254,9 @@ mod tests {
     use super::*;
 
     fn payment(json: &str) -> Result<Payment, Unreadable> {
-        serde_json::from_str::<WirePayment>(json).unwrap().try_into()
+        serde_json::from_str::<WirePayment>(json)
+            .unwrap()
+            .try_into()
     }
 
     #[test]
@@ -242,13 +266,22 @@ mod tests {
                 "next_action":{"type":"redirect_to_url","redirect_to_url":{"url":"https://pay/1"}},"unknown":1}"#,
         )
         .unwrap();
-        assert_eq!(read.status, PaymentStatus::AwaitsCustomer { page: Some("https://pay/1".into()) });
+        assert_eq!(
+            read.status,
+            PaymentStatus::AwaitsCustomer {
+                page: Some("https://pay/1".into())
+            }
+        );
     }
 
     #[test]
     fn a_status_that_nobody_told_us_of_is_not_guessed_at() {
-        assert!(payment(r#"{"id":"pi_1","amount":1,"currency":"eur","status":"dreaming"}"#).is_err());
-        assert!(payment(r#"{"id":"pi_1","amount":1,"currency":"zzz","status":"succeeded"}"#).is_err());
+        assert!(
+            payment(r#"{"id":"pi_1","amount":1,"currency":"eur","status":"dreaming"}"#).is_err()
+        );
+        assert!(
+            payment(r#"{"id":"pi_1","amount":1,"currency":"zzz","status":"succeeded"}"#).is_err()
+        );
     }
 
     #[test]
@@ -257,7 +290,10 @@ mod tests {
             let json = format!(
                 r#"{{"id":"cs_1","status":"complete","url":null,"payment_intent":{intent}}}"#
             );
-            let session: Session = serde_json::from_str::<WireSession>(&json).unwrap().try_into().unwrap();
+            let session: Session = serde_json::from_str::<WireSession>(&json)
+                .unwrap()
+                .try_into()
+                .unwrap();
             assert_eq!(session.payment_id.as_deref(), Some("pi_7"));
         }
     }
