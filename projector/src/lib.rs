@@ -14,11 +14,11 @@
 )]
 
 mod apply;
-mod caught_up;
 mod checkpoint;
 mod desk;
 mod http;
 mod migrations;
+mod moves;
 pub mod parking;
 mod personal;
 pub mod projection;
@@ -36,9 +36,9 @@ mod tests;
 mod verify;
 pub mod worker;
 
-pub use caught_up::Moves;
 pub use desk::SERVICE;
 pub use migrations::{SchemaError, migrate};
+pub use moves::Moves;
 pub use personal::Personal;
 pub use rebuild::{Rebuild, Rebuilt};
 pub use replay::{Progress, ReplayError, Workshop};

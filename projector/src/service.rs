@@ -19,9 +19,9 @@ use service_kit::signing::SigningKey;
 use service_kit::vault::{self, Vault};
 use service_kit::{ApiRouter, Settings, Shutdown, nats, postgres};
 
-use crate::caught_up::Moves;
 use crate::http::ReadSide;
 use crate::migrations::{self, SchemaError};
+use crate::moves::Moves;
 use crate::personal::Personal;
 use crate::replay::Workshop;
 use crate::worker::Worker;

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use event_store::{EventStore, LoadError};
 use service_kit::{Problem, postgres};
 
-use crate::caught_up::Moves;
+use crate::moves::Moves;
 use crate::personal::Personal;
 
 pub(crate) use answer::Answer;

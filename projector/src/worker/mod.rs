@@ -18,9 +18,9 @@ use service_kit::Shutdown;
 use service_kit::problem::Chain;
 
 use crate::apply::{Applier, ResumeError};
-use crate::caught_up::Moves;
 use crate::checkpoint::{self, Checkpoint};
 use crate::migrations::{self, SchemaError};
+use crate::moves::Moves;
 use crate::parking::{self, PARKED_KEYS_MAX};
 use crate::personal::Personal;
 use crate::projection::{ApplyError, Projection};
