@@ -29,9 +29,11 @@ mod orders;
 mod partners;
 mod problem;
 mod products;
+mod role;
 mod routes;
 mod service;
 mod webhooks;
 
+pub use role::run;
 pub use routes::openapi;
 pub use service::{Deps, Service};

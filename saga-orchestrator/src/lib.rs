@@ -16,10 +16,12 @@
 mod desk;
 pub mod effect;
 pub mod provider;
+mod role;
 mod runner;
 mod service;
 pub mod status;
 mod view;
 
+pub use role::run;
 pub use runner::{Owner, SHARES, Share};
 pub use service::{Deps, Service};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
+use utoipa::openapi::OpenApi;
 
 use crate::auth::ApiRouter;
 use crate::http::{DRAIN_LIMIT, HttpLimits, Readiness, ServerBuilder, serve};
@@ -15,9 +16,12 @@ use crate::signing::Tokens;
 use crate::{crypto, telemetry};
 
 /// What a role serves over HTTP.
+#[derive(Default)]
 pub struct Served {
     /// Its routes, each with its rule; a role without any still serves health and metrics.
     pub api: Option<ApiRouter>,
+    /// Routes that another process serves at the same public address, for the document.
+    pub described_elsewhere: Option<OpenApi>,
     /// Checks the callers of those routes.
     pub tokens: Option<Arc<Tokens>>,
     /// What must hold before it is sent work.
@@ -93,6 +97,9 @@ pub async fn serve_until_ended(
     }
     if let Some(api) = served.api {
         server = server.api(api);
+    }
+    if let Some(elsewhere) = served.described_elsewhere {
+        server = server.described_elsewhere(elsewhere);
     }
     let router = server.build();
     let shutdown = lifetimes.shutdown().clone();

@@ -2,12 +2,13 @@
 
 mod cli;
 mod decode;
+mod document;
 mod events;
 mod handles;
 mod migrate;
 mod out;
 mod projections;
-mod roles;
+
 mod running;
 mod token;
 mod up;
@@ -53,16 +54,16 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
         Command::Migrate => migrate::run(&settings).await?,
         Command::Topology(TopologyCommand::Apply) => migrate::apply_topology(&settings).await?,
         Command::Topology(TopologyCommand::Verify) => migrate::verify_topology(&settings).await?,
-        Command::CommandApi => roles::command_api(settings).await?,
-        Command::Projector => roles::projector(settings).await?,
-        Command::SagaOrchestrator => roles::saga_orchestrator(settings).await?,
+        Command::CommandApi => command_api::run(settings).await?,
+        Command::Projector => projector::run(settings, Some(command_api::openapi())).await?,
+        Command::SagaOrchestrator => saga_orchestrator::run(settings).await?,
         Command::PaymentSandbox(args) => payment_sandbox::run(&args, &settings).await?,
         Command::Token { role, subject, ttl } => {
             token::print(&settings, role.into(), subject, ttl)?
         }
         Command::Projections(command) => return projections(command, &settings).await,
         Command::Events(command) => events(command, &settings).await?,
-        Command::Openapi => out::line(roles::openapi().to_pretty_json()?),
+        Command::Openapi => out::line(document::openapi().to_pretty_json()?),
         Command::Decode => decode::run()?,
     }
     Ok(ExitCode::SUCCESS)

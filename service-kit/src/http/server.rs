@@ -69,6 +69,7 @@ pub struct ServerBuilder {
     tokens: Option<Arc<Tokens>>,
     readiness: Readiness,
     api: Option<ApiRouter>,
+    described_elsewhere: Option<OpenApi>,
     others: Router,
 }
 
@@ -81,6 +82,7 @@ impl ServerBuilder {
             tokens: None,
             readiness: Readiness::new(),
             api: None,
+            described_elsewhere: None,
             others: Router::new(),
         }
     }
@@ -110,6 +112,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Adds routes to the document that another process serves at the same public address.
+    #[must_use]
+    pub fn described_elsewhere(mut self, document: OpenApi) -> Self {
+        self.described_elsewhere = Some(document);
+        self
+    }
+
     /// Adds routes that are not of the API and guard themselves (gRPC, the payment sandbox).
     #[must_use]
     pub fn other_routes(mut self, router: Router) -> Self {
@@ -122,7 +131,10 @@ impl ServerBuilder {
         let mut router = self.others;
         let (mut document, mut table) = (None, Vec::new());
         if let Some(api) = self.api {
-            let (routes, described, rules) = api.into_parts();
+            let (routes, mut described, rules) = api.into_parts();
+            if let Some(elsewhere) = self.described_elsewhere {
+                described.merge(elsewhere);
+            }
             router = router
                 .merge(routes)
                 .merge(openapi::router(described.clone()));

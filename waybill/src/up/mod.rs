@@ -180,6 +180,7 @@ async fn services(
         api: Some(api),
         tokens: Some(Arc::clone(&handles.tokens)),
         readiness,
+        ..Served::default()
     })
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use dev_servers::{Finder, NatsOptions, NatsServer, Notice, Postgres, PostgresOptions, Progress, Server};
+use dev_servers::{
+    Finder, NatsOptions, NatsServer, Notice, Postgres, PostgresOptions, Progress, Server,
+};
 use secrecy::SecretString;
 use service_kit::Settings;
 
@@ -73,7 +75,10 @@ impl Servers {
         loop {
             for (name, server) in self.running() {
                 if let Some(status) = server.exited() {
-                    return anyhow::anyhow!("{name} ended by itself ({status}); its log ends with:\n{}", server.log_tail());
+                    return anyhow::anyhow!(
+                        "{name} ended by itself ({status}); its log ends with:\n{}",
+                        server.log_tail()
+                    );
                 }
             }
             tokio::time::sleep(LOOK_PERIOD).await;
