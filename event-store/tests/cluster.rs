@@ -15,9 +15,9 @@ use async_trait::async_trait;
 use dev_servers::NatsCluster;
 use uuid::Uuid;
 
-use event_store::conformance::ledger::Command;
-use event_store::conformance::{Place, is_away, ledger_events, run, state};
-use event_store::{EventStore, ExecuteError, Executor, JetStreamStore, topology};
+use event_store::conformance::ledger::{Command, Ledger};
+use event_store::conformance::{Place, is_away, ledger_events, ledger_subject, run, state};
+use event_store::{EventStore, ExecuteError, Executor, Freshness, JetStreamStore, topology};
 
 #[derive(Clone)]
 struct Cluster {
@@ -195,6 +195,54 @@ async fn a_leader_that_is_killed_takes_nothing_answered_with_it() {
             1 + total.unsigned_abs()
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_refused_on_what_a_replica_has_not_seen_yet() {
+    let cluster = Cluster::start().await;
+    cluster.emptied().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut processes = Vec::new();
+    for _ in 0..3 {
+        processes.push(Executor::new(cluster.open().await));
+    }
+    // Replicas lag when there is much to replicate.
+    let busy = tokio::spawn({
+        let (client, stop) = (cluster.client().await, Arc::clone(&stop));
+        async move {
+            while !stop.load(Ordering::SeqCst) {
+                let filler = (0..64)
+                    .map(|n| client.request(format!("evt.filler.00.{n}"), vec![b'x'; 400].into()));
+                futures::future::join_all(filler)
+                    .await
+                    .into_iter()
+                    .for_each(|stored| drop(stored.unwrap()));
+            }
+        }
+    });
+    for round in 0..500 {
+        let (id, writer) = (Uuid::now_v7(), round % 3);
+        let opened = run(&processes[writer], id, Command::Open).await.unwrap();
+        // Straight after the answer, at both other servers: neither "there is none" nor "not open".
+        let others = [(writer + 1) % 3, (writer + 2) % 3].map(|other| &processes[other]);
+        let subject = ledger_subject(id);
+        let (one, two) = tokio::join!(
+            others[0].store().head(&subject),
+            run(others[1], id, Command::Add(1))
+        );
+        assert!(
+            one.unwrap().map(|(_, at)| at) >= Some(opened.position),
+            "round {round}"
+        );
+        two.unwrap_or_else(|error| panic!("round {round}: {error:?}"));
+        let seen = others[0]
+            .load::<Ledger>(id, Freshness::AtLeast(opened.position))
+            .await
+            .unwrap();
+        assert!(seen.position >= Some(opened.position), "round {round}");
+    }
+    stop.store(true, Ordering::SeqCst);
+    busy.await.unwrap();
 }
 
 async fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
