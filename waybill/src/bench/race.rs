@@ -95,17 +95,16 @@ impl Race {
     pub async fn run(&mut self, rounds: u32, until: Instant) -> anyhow::Result<()> {
         let per_round = self.entries.len().max(1) as f64;
         let left = || until.saturating_duration_since(Instant::now());
-        let slot = slot(left(), per_round * (f64::from(rounds) + WARM_UP_SHARE));
-        self.round(slot.mul_f64(WARM_UP_SHARE), false).await?;
+        let warm_up = slot(left(), per_round * (f64::from(rounds) + WARM_UP_SHARE));
+        self.round(warm_up.mul_f64(WARM_UP_SHARE), false).await?;
         let mut longest = Duration::ZERO;
         for round in 0..rounds {
             if round > 0 && left() < longest {
                 out::note(format!("  {round} of {rounds} rounds: the time is over"));
                 break;
             }
-            let slot = slot(left(), per_round * f64::from(rounds - round));
             let begun = Instant::now();
-            self.round(slot, true).await?;
+            self.round(slot(left(), per_round * f64::from(rounds - round)), true).await?;
             longest = longest.max(begun.elapsed());
         }
         Ok(())

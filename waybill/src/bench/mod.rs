@@ -1,0 +1,96 @@
+//! `waybill bench`: what Waybill does in a second, beside what the same broker and the same database can do at most,
+//! measured in the same run with the same bytes. The ratio is the figure to trust: the rest depends on the machine.
+//!
+//! A bench works on servers of its own that are gone afterwards, so it cannot touch a shop.
+
+mod append;
+mod ground;
+mod load;
+mod options;
+mod project;
+mod race;
+mod raw;
+mod replay;
+mod report;
+mod saga;
+mod story;
+mod tally;
+mod times;
+
+use std::time::Instant;
+
+use anyhow::bail;
+use service_kit::{Settings, Shutdown};
+
+use crate::out;
+use ground::{Ground, Needs};
+pub use options::BenchCommand;
+use options::Common;
+use report::Report;
+
+/// Runs one bench and prints what it found.
+pub async fn run(command: BenchCommand, settings: &Settings) -> anyhow::Result<()> {
+    tally::install();
+    let common = command.common().clone();
+    let shutdown = Shutdown::new();
+    shutdown.listen_for_signals()?;
+    let needs = match &command {
+        BenchCommand::Append(_) | BenchCommand::Load(_) => Needs::Broker,
+        BenchCommand::Project(_) | BenchCommand::Replay(_) | BenchCommand::Saga(_) => Needs::Both,
+    };
+    let ground = Ground::open(&common, settings, needs).await?;
+    let until = Instant::now() + common.time();
+    let outcome = tokio::select! {
+        outcome = measure(&command, &ground, until) => outcome,
+        () = shutdown.begun() => Err(anyhow::anyhow!("interrupted")),
+    };
+    let told = match outcome {
+        Ok(report) => finish(report, &common, &ground).await,
+        Err(error) => Err(error),
+    };
+    ground.close().await;
+    out::line(told?);
+    Ok(())
+}
+
+async fn measure(
+    command: &BenchCommand,
+    ground: &Ground,
+    until: Instant,
+) -> anyhow::Result<Report> {
+    match command {
+        BenchCommand::Append(options) => append::run(options, ground, until).await,
+        BenchCommand::Project(options) => project::run(options, ground, until).await,
+        BenchCommand::Replay(options) => replay::run(options, ground, until).await,
+        BenchCommand::Load(options) => load::run(options, ground, until).await,
+        BenchCommand::Saga(options) => saga::run(options, ground, until).await,
+    }
+}
+
+/// Adds what all reports have, and spells it.
+async fn finish(mut report: Report, common: &Common, ground: &Ground) -> anyhow::Result<String> {
+    if report.rows.iter().any(|row| row.count == 0) {
+        let idle: Vec<&str> = report
+            .rows
+            .iter()
+            .filter(|row| row.count == 0)
+            .map(|row| row.id.as_str())
+            .collect();
+        bail!(
+            "{} did nothing within {} s; give the bench more time (--seconds)",
+            idle.join(", "),
+            common.seconds
+        );
+    }
+    ground.describe(&mut report).await?;
+    report.set("seconds", common.seconds);
+    report.set("rounds", common.rounds);
+    if cfg!(debug_assertions) {
+        report.remarks.push(
+            "This program was built without optimisation: its own share of the work looks several times larger than it \
+             is. Build with --release before comparing with anything."
+                .to_owned(),
+        );
+    }
+    if common.json { report.to_json() } else { Ok(report.to_text()) }
+}
