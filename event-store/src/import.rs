@@ -181,29 +181,25 @@ impl Import {
         source: Source,
     ) -> Result<Self, ImportError> {
         let api = Api::new(client.clone());
-        let note = match stream(&api).await? {
-            None => None,
-            Some(stream) => note_of(&stream.config).map(str::to_owned),
-        };
-        if note.is_none() {
-            topology::migrate(&client, replicas).await?;
-        }
-        let stored = stream(&api).await?.map_or(0, |stream| stream.state.last_seq);
-        match note.filter(|note| *note != source.note()) {
-            _ if stored == 0 => {}
-            Some(found) => return Err(ImportError::AnotherFile { found, stored }),
-            None if stored > source.messages => {
-                return Err(ImportError::Incomplete {
-                    expected: source.messages,
-                    end: Position(stored),
-                });
+        let seen = stream(&api).await?;
+        let stored = seen.as_ref().map_or(0, |stream| stream.state.last_seq);
+        match seen.as_ref().and_then(|stream| note_of(&stream.config)) {
+            None if stored > 0 => return Err(ImportError::NotEmpty { messages: stored }),
+            None => topology::migrate(&client, replicas).await?,
+            Some(note) if stored > 0 && note != source.note() => {
+                let found = note.to_owned();
+                return Err(ImportError::AnotherFile { found, stored });
             }
-            None => {}
+            // The same file again; or another one, of which nothing was stored.
+            Some(_) => {}
+        }
+        if stored > source.messages {
+            return Err(ImportError::Incomplete {
+                expected: source.messages,
+                end: Position(stored),
+            });
         }
         nobody_works_on(&api).await?;
-        if stored > 0 && stream(&api).await?.is_some_and(|it| note_of(&it.config).is_none()) {
-            return Err(ImportError::NotEmpty { messages: stored });
-        }
         set_note(&api, Some(&source.note())).await?;
         // Whoever was just starting has either seen the note or is seen here.
         nobody_works_on(&api).await?;
@@ -419,10 +415,11 @@ impl Import {
                 headers.insert(BATCH_SEQUENCE, number.to_string());
             }
             if number < count {
-                let sent =
-                    self.api
-                        .client()
-                        .publish_with_headers(subject.clone(), headers, payload.clone());
+                let sent = self.api.client().publish_with_headers(
+                    subject.clone(),
+                    headers,
+                    payload.clone(),
+                );
                 sent.await
                     .map_err(|error| AskError::Away(error.to_string()))?;
                 continue;
@@ -578,9 +575,7 @@ async fn set_note(api: &Api, note: Option<&str>) -> Result<(), ImportError> {
             None => metadata.remove(NOTE),
         };
     }
-    let updated: StreamSeen = api
-        .ask(&format!("STREAM.UPDATE.{EVENTS}"), &config)
-        .await?;
+    let updated: StreamSeen = api.ask(&format!("STREAM.UPDATE.{EVENTS}"), &config).await?;
     match note_of(&updated.config) == note {
         true => Ok(()),
         false => Err(ImportError::Broker(format!(

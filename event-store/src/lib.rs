@@ -21,6 +21,8 @@
 )]
 pub mod conformance;
 pub mod execute;
+pub mod export;
+pub mod import;
 pub mod in_memory;
 pub mod jetstream;
 pub mod records;
@@ -32,6 +34,8 @@ pub use execute::{
     Claim, ExecuteError, Executed, Executor, Halt, Loaded, Once, Refusal, Release, Stop,
     StoredSnapshot, Work,
 };
+pub use export::{Export, StoredMessage};
+pub use import::{Import, ImportError, Source};
 pub use in_memory::InMemoryStore;
 pub use jetstream::JetStreamStore;
 pub use records::{Done, Uniq};

@@ -3,6 +3,7 @@
 use async_nats::Client;
 use serde_json::{Value, json};
 
+use crate::import;
 use crate::jetstream::api::{Api, AskError, code};
 
 /// The one stream of events.
@@ -72,6 +73,11 @@ pub enum TopologyError {
         /// As it is.
         found: String,
     },
+    /// The log is being filled from a file, or was left half filled.
+    #[error(
+        "the stream {EVENTS} is being filled by `waybill events import`; wait for its end, or run the same command again if it was broken off"
+    )]
+    HalfImported,
     /// The broker did not answer, or refused.
     #[error("the broker could not be asked about the {what}: {reason}")]
     Broker {
@@ -210,6 +216,9 @@ impl Wanted {
             Err(error) => return Err(broker(&self.what, &error)),
         };
         let found = info.get("config").unwrap_or(&Value::Null);
+        if import::note_of(found).is_some() {
+            return Err(TopologyError::HalfImported);
+        }
         for (setting, expected) in self.settings.as_object().into_iter().flatten() {
             let is = found.get(setting).unwrap_or(&Value::Null);
             if !same(expected, is) {

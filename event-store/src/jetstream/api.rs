@@ -75,6 +75,10 @@ pub(crate) struct Stored {
 pub(crate) struct Headers(Vec<(String, String)>);
 
 impl Headers {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()

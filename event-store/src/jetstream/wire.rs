@@ -12,10 +12,10 @@ use super::api::{self, Api, AskError, code};
 use super::plan::{EXPECTED_POSITION, EXPECTED_SUBJECT};
 use crate::topology::EVENTS;
 
-const BATCH_ID: &str = "Nats-Batch-Id";
+pub(crate) const BATCH_ID: &str = "Nats-Batch-Id";
 /// Where in its batch a stored message was, from 1.
 pub(crate) const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
-const BATCH_COMMIT: &str = "Nats-Batch-Commit";
+pub(crate) const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 /// Room for the headers that a batch adds to each message, and for framing.
 const BATCH_HEADERS_BYTES: usize = 256;
 
