@@ -3,6 +3,11 @@
 //! [`EventStore`] is what a log can do; [`JetStreamStore`] does it on a real broker, [`InMemoryStore`] is its twin
 //! for tests, and both are held to one conformance suite. [`Executor`] is the write path: load, decide, append as
 //! one group, and again on a conflict.
+//!
+//! What can be measured: `waybill_append_seconds`, `waybill_append_batch_messages`, `waybill_append_waiting_groups`,
+//! `waybill_append_groups_total{result}`, `waybill_append_resends_total`, `waybill_command_conflicts_total`,
+//! `waybill_command_stale_answers_total`, `waybill_loads_total{kind}`, `waybill_history_reads_total{way}`,
+//! `waybill_snapshots_total{result}`, `waybill_subscription_remade_total`.
 #![cfg_attr(
     test,
     allow(

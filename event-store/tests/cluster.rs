@@ -16,7 +16,9 @@ use dev_servers::NatsCluster;
 use uuid::Uuid;
 
 use event_store::conformance::ledger::{Command, Ledger};
-use event_store::conformance::{Place, is_away, ledger_events, ledger_subject, run, state};
+use event_store::conformance::{
+    Place, is_away, ledger_events, ledger_subject, run, state, wait_until,
+};
 use event_store::{EventStore, ExecuteError, Executor, Freshness, JetStreamStore, topology};
 
 #[derive(Clone)]
@@ -243,12 +245,4 @@ async fn nothing_is_refused_on_what_a_replica_has_not_seen_yet() {
     }
     stop.store(true, Ordering::SeqCst);
     busy.await.unwrap();
-}
-
-async fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < Duration::from_secs(90), "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

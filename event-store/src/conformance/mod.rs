@@ -132,6 +132,25 @@ pub(crate) fn group(parts: Vec<Part>) -> Group {
     }
 }
 
+/// A group of several ledgers' events, each at the version it was decided on.
+pub fn group_of(parts: &[(Uuid, u64, &[Event])]) -> Group {
+    group(
+        parts
+            .iter()
+            .map(|(id, expected, events)| part(*id, *expected, events))
+            .collect(),
+    )
+}
+
+/// Waits for a condition, within a limit.
+pub async fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = tokio::time::Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < WAIT_MAX * 3, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A group that opens a ledger.
 pub(crate) fn opening(id: Uuid) -> Group {
     group(vec![part(id, 0, &[Event::Opened])])

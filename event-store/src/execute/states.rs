@@ -1,0 +1,317 @@
+//! The states that commands are decided on: loaded, kept warm, shown to the next command before the log has answered,
+//! put right when it says no, and put aside as snapshots.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::time::timeout;
+
+use event_schema::{Position, Subject, Version};
+
+use super::cache::{Cache, Origin, Warm};
+use super::kind::Kind;
+use super::locks::{Held, Locks};
+use super::snapshot::StoredSnapshot;
+use crate::store::{
+    AppendError, Appended, EventStore, Freshness, Group, LoadError, LogIdentity, Waiting,
+};
+
+/// Most histories that one command loads at once.
+const LOADS_AT_ONCE: usize = 16;
+/// How long a decision waits to learn the fate of events of this process that it rests on.
+const PENDING_WAIT_MAX: Duration = Duration::from_secs(35);
+/// A state is put aside each time its history has grown by so many events …
+const SNAPSHOT_EVERY_EVENTS: u64 = 256;
+/// … and when it leaves the cache, if reading it back would take at least so many.
+const SNAPSHOT_LEAVING_EVENTS_MIN: u64 = 8;
+/// Most snapshots being written at once; what comes on top is left out, which only costs time later.
+const SNAPSHOT_WRITERS_MAX: usize = 8;
+
+/// What the clones of an executor share.
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn EventStore>,
+    cache: Cache,
+    pub(super) locks: Locks,
+    log: OnceCell<LogIdentity>,
+    snapshot_writers: Arc<Semaphore>,
+}
+
+impl Shared {
+    pub(super) fn new(store: Arc<dyn EventStore>, states_max: NonZeroUsize) -> Self {
+        Self {
+            store,
+            cache: Cache::new(states_max),
+            locks: Locks::new(),
+            log: OnceCell::new(),
+            snapshot_writers: Arc::new(Semaphore::new(SNAPSHOT_WRITERS_MAX)),
+        }
+    }
+
+    pub(super) async fn warm_all(
+        &self,
+        wanted: Vec<(Subject, Kind)>,
+        freshness: Freshness,
+    ) -> Result<Vec<(Subject, Warm)>, LoadError> {
+        let loads = wanted.into_iter().map(|(subject, kind)| async move {
+            let warm = self.warm(&subject, kind, freshness).await?;
+            Ok((subject, warm))
+        });
+        stream::iter(loads)
+            .buffer_unordered(LOADS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// A state as fresh as wanted: from the cache, or from a snapshot and the tail after it.
+    pub(super) async fn warm(
+        &self,
+        subject: &Subject,
+        kind: Kind,
+        freshness: Freshness,
+    ) -> Result<Warm, LoadError> {
+        let mut cached = self.cache.get(subject, &kind);
+        if let Some(warm) = &mut cached {
+            let enough = match freshness {
+                Freshness::Any => true,
+                Freshness::AtLeast(position) => {
+                    !warm.is_pending() && warm.position >= Some(position)
+                }
+                Freshness::Leader => false,
+            };
+            if enough {
+                metrics::counter!("waybill_loads_total", "kind" => "warm").increment(1);
+                return Ok(warm.clone());
+            }
+            if warm.is_pending() {
+                settle(warm).await;
+                cached = self
+                    .cache
+                    .get(subject, &kind)
+                    .filter(|warm| !warm.is_pending());
+            }
+        }
+        let base = match cached {
+            Some(warm) => {
+                metrics::counter!("waybill_loads_total", "kind" => "tail").increment(1);
+                warm
+            }
+            None => match self.restore(subject, kind).await {
+                Some(warm) => {
+                    metrics::counter!("waybill_loads_total", "kind" => "snapshot").increment(1);
+                    warm
+                }
+                None => {
+                    metrics::counter!("waybill_loads_total", "kind" => "whole").increment(1);
+                    Warm::nothing(kind)
+                }
+            },
+        };
+        let warm = match self.grow(subject, base.clone(), freshness).await? {
+            Some(warm) => warm,
+            None => {
+                // What we remembered is not what the log holds (it was restored, or made anew): the log is right.
+                tracing::warn!(%subject, version = %base.version, "a remembered state does not fit the log; reading anew");
+                self.cache.forget(subject);
+                self.grow(subject, Warm::nothing(kind), Freshness::Leader)
+                    .await?
+                    .ok_or_else(|| LoadError::Corrupt {
+                        place: subject.to_string(),
+                        reason: "its versions are not 1, 2, 3 and so on".into(),
+                    })?
+            }
+        };
+        if let Some((left, state)) = self.cache.put_loaded(subject.clone(), warm.clone()) {
+            self.put_aside(left, state, SNAPSHOT_LEAVING_EVENTS_MIN);
+        }
+        self.put_aside(subject.clone(), warm.clone(), SNAPSHOT_EVERY_EVENTS);
+        Ok(warm)
+    }
+
+    /// Folds in what the log has after a state; nothing when the state does not fit the log.
+    async fn grow(
+        &self,
+        subject: &Subject,
+        base: Warm,
+        freshness: Freshness,
+    ) -> Result<Option<Warm>, LoadError> {
+        let history = self
+            .store
+            .load(subject, base.version, base.position, freshness)
+            .await?;
+        let follows = |(n, version): (u64, Version)| version == base.version.after(n + 1);
+        if !(0..)
+            .zip(history.events.iter().map(|event| event.version))
+            .all(follows)
+        {
+            return Ok(None);
+        }
+        let Some(last) = history.events.last() else {
+            // A leader that knows less than we remember, or another event at the same version.
+            let fits = match history.leader {
+                Some(Some((version, position))) => {
+                    version == base.version && base.position.is_none_or(|known| known == position)
+                }
+                Some(None) => base.version == Version::NONE,
+                None => true,
+            };
+            return Ok(fits.then_some(base));
+        };
+        let first = history.events.first().map(|event| Origin {
+            command_id: event.metadata.command_id,
+            command_hash: event.metadata.command_hash.clone(),
+            position: Some(event.position),
+        });
+        Ok(Some(Warm {
+            kind: base.kind,
+            state: (base.kind.fold)(&base.state, &history.events)?,
+            version: last.version,
+            position: Some(last.position),
+            origin: base.origin.or(first),
+            snapshot: base.snapshot,
+            pending: None,
+        }))
+    }
+
+    async fn restore(&self, subject: &Subject, kind: Kind) -> Option<Warm> {
+        let (_, id) = subject.aggregate()?;
+        let log = self.log().await?;
+        // A snapshot that cannot be fetched only costs time.
+        let bytes = self.store.snapshot(&kind.snapshot_key(id)).await.ok()??;
+        StoredSnapshot::restore(&bytes, kind, log)
+    }
+
+    async fn log(&self) -> Option<&LogIdentity> {
+        self.log
+            .get_or_try_init(|| self.store.identity())
+            .await
+            .ok()
+    }
+
+    /// Writes a snapshot in the background when the history has grown by so many events since the last one.
+    fn put_aside(self: &Shared, subject: Subject, warm: Warm, events_min: u64) {
+        let grown = warm.version.0.saturating_sub(warm.snapshot.0);
+        let Some((_, id)) = subject.aggregate() else {
+            return;
+        };
+        if warm.is_pending() || grown < events_min {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&self.snapshot_writers).try_acquire_owned() else {
+            return;
+        };
+        self.cache.note_snapshot(&subject, warm.version);
+        let (store, log) = (Arc::clone(&self.store), self.log.get().cloned());
+        tokio::spawn(async move {
+            let log = match log {
+                Some(log) => Some(log),
+                None => store.identity().await.ok(),
+            };
+            let stored = log.and_then(|log| StoredSnapshot::of(&warm, &log)?.to_bytes());
+            if let Some(bytes) = stored {
+                store.put_snapshot(&warm.kind.snapshot_key(id), bytes).await;
+            }
+            drop(permit);
+        });
+    }
+
+    /// Hands a group to the log while its histories are locked, shows its outcome to the commands that follow, and
+    /// lets go of the locks before the answer: those that follow may ride in the same batch.
+    pub(super) async fn submit(
+        self: &Arc<Self>,
+        group: Group,
+        next: Vec<(Subject, Warm)>,
+        read: &[(Subject, Warm)],
+        held: Held,
+    ) -> Result<Appended, AppendError> {
+        let waiting = match self.store.submit(group).await {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                drop(held);
+                return Err(error);
+            }
+        };
+        let (resolved, pending) = watch::channel(());
+        let mut written = Vec::with_capacity(next.len());
+        for (subject, warm) in next {
+            if let Some((_, before)) = read.iter().find(|(known, _)| *known == subject) {
+                written.push((subject.clone(), before.clone()));
+            }
+            let left = self.cache.put(
+                subject,
+                Warm {
+                    pending: Some(pending.clone()),
+                    ..warm
+                },
+            );
+            if let Some((left, state)) = left {
+                self.put_aside(left, state, SNAPSHOT_LEAVING_EVENTS_MIN);
+            }
+        }
+        drop(held);
+        // A task of its own, so that the cache learns the outcome even if nobody waits for the answer any more.
+        let settling = tokio::spawn(settled(Arc::clone(self), waiting, written, resolved));
+        settling
+            .await
+            .unwrap_or_else(|_| Err(AppendError::Unavailable("the writer was shut down".into())))
+    }
+
+    /// Whether the states a decision read are what the leader has now.
+    pub(super) async fn rests_on_newest(
+        &self,
+        read: &[(Subject, Warm)],
+    ) -> Result<bool, LoadError> {
+        if read.iter().any(|(_, warm)| warm.is_pending()) {
+            return Ok(false);
+        }
+        let subjects: Vec<Subject> = read.iter().map(|(subject, _)| subject.clone()).collect();
+        let heads = self.store.heads(&subjects).await?;
+        let same = |(head, (_, warm)): (&Option<(Version, Position)>, &(Subject, Warm))| match head
+        {
+            Some((version, position)) => {
+                warm.version == *version && warm.position == Some(*position)
+            }
+            None => warm.version == Version::NONE,
+        };
+        Ok(heads.len() == read.len() && heads.iter().zip(read).all(same))
+    }
+}
+
+async fn settled(
+    shared: Arc<Shared>,
+    waiting: Waiting,
+    written: Vec<(Subject, Warm)>,
+    resolved: watch::Sender<()>,
+) -> Result<Appended, AppendError> {
+    let answer = waiting.await;
+    for (subject, before) in &written {
+        let last = answer.as_ref().ok().and_then(|appended| {
+            appended
+                .positions
+                .iter()
+                .find(|(known, ..)| known == subject)
+                .map(|(_, v, p)| (*v, *p))
+        });
+        match last {
+            Some(last) => {
+                if let Some(warm) = shared.cache.confirm(subject, before.version, last) {
+                    shared.put_aside(subject.clone(), warm, SNAPSHOT_EVERY_EVENTS);
+                }
+            }
+            None => shared.cache.retract(subject, before),
+        }
+    }
+    // Only now may those go on who waited to learn the outcome.
+    drop(resolved);
+    answer
+}
+
+/// Waits until the fate of the events is known that a state was built on.
+pub(super) async fn settle(warm: &mut Warm) {
+    if let Some(pending) = &mut warm.pending {
+        // An error is the news: the sender is dropped when the outcome is in the cache.
+        let _outcome = timeout(PENDING_WAIT_MAX, pending.changed()).await;
+    }
+}
