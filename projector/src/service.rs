@@ -30,6 +30,9 @@ use crate::{desk, projections_route, read_models};
 /// Connections of the worker: one for each projection, the lease, and a rebuild beside them.
 const WORKER_CONNECTIONS_MAX: u32 = 12;
 const WORKER_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A writer that falls asleep in the middle of a batch keeps its rows locked, whoever has the lease by then; the server
+/// ends such a transaction before the lease is over.
+const WORKER_IDLE_IN_TRANSACTION_TIMEOUT_MILLIS: &str = "3000";
 /// Connections that queries share.
 const QUERY_CONNECTIONS_MAX: u32 = 10;
 /// How long a start waits for a database that is away, or a log that nobody has made yet.
@@ -201,9 +204,13 @@ pub(crate) fn api() -> ApiRouter<ReadSide> {
 /// A pool for whoever writes rows. They can be built again from the log, so a commit need not wait for the disk: rows
 /// and checkpoint are in one transaction and fall back together.
 pub fn worker_pool(pool: &PgPool) -> PgPool {
-    let options = (*pool.connect_options())
-        .clone()
-        .options([("synchronous_commit", "off")]);
+    let options = (*pool.connect_options()).clone().options([
+        ("synchronous_commit", "off"),
+        (
+            "idle_in_transaction_session_timeout",
+            WORKER_IDLE_IN_TRANSACTION_TIMEOUT_MILLIS,
+        ),
+    ]);
     PgPoolOptions::new()
         .max_connections(WORKER_CONNECTIONS_MAX)
         .acquire_timeout(WORKER_ACQUIRE_TIMEOUT)

@@ -220,6 +220,8 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
                 .iter()
                 .any(|class| code.starts_with(class))
                 || code == "25006"
+                // The server has ended a transaction whose owner fell silent; the connection is gone with it.
+                || code == "25P03"
         }),
         _ => false,
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_schema::Position;
-use service_kit::Shutdown;
+use service_kit::{Shutdown, postgres};
 use tokio::time::Instant;
 
 use super::fixtures::a_busy_day;
@@ -14,6 +14,7 @@ use crate::read_models::{self, inventory::Inventory};
 use crate::schema::Schema;
 use crate::testing::stories::received;
 use crate::testing::{Shop, eventually};
+use crate::worker::LEASE;
 use crate::{Personal, Workshop, worker_pool};
 
 /// What the design promises.
@@ -170,6 +171,28 @@ async fn a_sleeper_who_lost_the_lease_commits_nothing() {
     .await
     .unwrap();
     assert_eq!((received, position), (1, bigint(Position(1))));
+}
+
+#[tokio::test]
+async fn a_writer_who_sleeps_in_the_middle_of_a_batch_lets_go_of_its_rows_before_the_lease_is_over()
+{
+    let shop = Shop::new().await;
+    crate::migrate(&shop.pool).await.unwrap();
+    let mut connection = shop.pool.acquire().await.unwrap();
+    crate::checkpoint::ensure(&mut connection, &Schema::LIVE, &["inventory"])
+        .await
+        .unwrap();
+    let lock = "select 1 from read.checkpoint where projection = 'inventory' for update";
+    let mut sleeper = worker_pool(&shop.pool).begin().await.unwrap();
+    sqlx::query(lock).execute(&mut *sleeper).await.unwrap();
+
+    let awake = tokio::time::timeout(LEASE, sqlx::query(lock).execute(&mut *connection)).await;
+    awake
+        .expect("the rows are free before the lease is over")
+        .unwrap();
+    // The sleeper finds out when it wakes up, and that is no fault of the projection's.
+    let error = sqlx::query(lock).execute(&mut *sleeper).await.unwrap_err();
+    assert!(postgres::is_unavailable(&error), "{error:?}");
 }
 
 #[tokio::test]

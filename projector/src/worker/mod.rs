@@ -27,6 +27,8 @@ use crate::projection::{ApplyError, Projection};
 use crate::schema::Schema;
 
 pub(crate) use intake::Intake;
+#[cfg(test)]
+pub(crate) use lease::LEASE;
 use lease::{Lease, TAKEOVER_POLL_PERIOD};
 use live::{Live, Moved};
 
