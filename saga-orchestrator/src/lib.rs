@@ -23,5 +23,5 @@ pub mod status;
 mod view;
 
 pub use role::run;
-pub use runner::{Owner, SHARES, Share};
+pub use runner::{Owner, SHARES, Share, read_owner};
 pub use service::{Deps, Service};

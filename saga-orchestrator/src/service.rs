@@ -109,14 +109,12 @@ impl Service {
         let readiness = Readiness::new();
         let context = Arc::clone(&self.context);
         readiness.check("sagas", move || {
-            let ready = context.trusted.load(std::sync::atomic::Ordering::SeqCst);
-            async move {
-                if ready {
-                    Ok(())
-                } else {
-                    Err("it has not been able to say that it is alive for too long".to_owned())
-                }
-            }
+            let said = match context.gate.shut_because() {
+                Some(why) => Err(why),
+                None if context.pulse.is_felt() => Ok(()),
+                None => Err("it has not been able to say that it is alive for too long".to_owned()),
+            };
+            async move { said }
         });
         readiness
     }

@@ -103,5 +103,6 @@ fn verdict(status: Status) -> Verdict {
         Status::NeedsOperator => Verdict::NeedsOperator,
         Status::Completed => Verdict::Completed,
         Status::Compensated => Verdict::Compensated,
+        Status::Closed => Verdict::Closed,
     }
 }

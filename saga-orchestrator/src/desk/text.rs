@@ -95,7 +95,7 @@ fn runs_as(saga: &SagaStatus, owner: Option<&Owner>, events: Option<u64>) -> Str
         None => "fulfilment".into(),
     };
     let owner = match owner.filter(|owner| !owner.instance.is_empty()) {
-        Some(owner) => format!("owner {} epoch {}", owner.instance, owner.epoch),
+        Some(owner) => format!("owner {} epoch {}", owner.label(), owner.epoch),
         None => "owned by nobody now".into(),
     };
     let events = events.map_or_else(String::new, |events| format!("{events} events, "));
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(lines[1], "cause    refund: refund_refused: account_closed");
         assert_eq!(
             lines[2],
-            "runs as  fulfilment v3 (9c1e), owner orchestrator-2 epoch 41, 12 events, log position 18267"
+            "runs as  fulfilment v3 (9c1e), owner orchestrator-2/t epoch 41, 12 events, log position 18267"
         );
         assert!(
             text.contains("  refund  STUCK  4      refused  00000000-0000-0000-0000-000000000002"),

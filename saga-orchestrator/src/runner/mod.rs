@@ -5,22 +5,23 @@
 
 mod answer;
 mod failure;
+mod gate;
 mod ownership;
 mod quarantine;
 mod reaction;
 mod share;
+mod shares;
 mod slots;
 mod takeover;
 mod wake;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Stream;
-use domain::fulfilment::Policy;
+use domain::fulfilment::{Policy, definition};
 use event_store::Executor;
 use service_kit::Clock;
 use tokio::sync::Semaphore;
@@ -29,14 +30,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::provider::PaymentProvider;
 use crate::status::{Board, sweep};
-use ownership::{BEAT_PERIOD, Keeper};
+use gate::Gate;
+use ownership::{BEAT_PERIOD, Keeper, Pulse};
+use shares::Shares;
 
 pub use ownership::{Owner, SHARES, Share, read_owner};
 
 /// Most sagas that one process works at once, over all its shares.
 const WORKERS_MAX: usize = 128;
-/// A share that could not be taken over is tried again after this.
-const TAKEOVER_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const SWEEP_PERIOD: Duration = Duration::from_secs(60 * 60);
 /// How often the gauges are set.
 const METRICS_PERIOD: Duration = Duration::from_secs(5);
@@ -51,8 +52,10 @@ pub(crate) struct Context {
     /// The stream `EVENTS`, for its consumers.
     pub(crate) events: Stream<()>,
     pub(crate) workers: Arc<Semaphore>,
-    /// Cleared while others may believe us dead: no effect is begun then.
-    pub(crate) trusted: AtomicBool,
+    /// Not felt while others may believe us dead: no effect is begun then.
+    pub(crate) pulse: Arc<Pulse>,
+    /// Shut until this build is known to carry every live saga.
+    pub(crate) gate: Gate,
     /// Set when the process ends: what is under way is finished, nothing new is begun.
     pub(crate) draining: AtomicBool,
 }
@@ -74,7 +77,8 @@ impl Context {
             board,
             events,
             workers: Arc::new(Semaphore::new(WORKERS_MAX)),
-            trusted: AtomicBool::new(false),
+            pulse: Arc::default(),
+            gate: Gate::default(),
             draining: AtomicBool::new(false),
         }
     }
@@ -82,56 +86,55 @@ impl Context {
 
 /// Works the shares that are ours until the end, then gives them back.
 pub(crate) async fn run(context: Arc<Context>, instance: &str, shutdown: CancellationToken) {
-    let mut keeper = Keeper::new(context.board.buckets().status.clone(), instance);
-    let drain = CancellationToken::new();
+    let buckets = context.board.buckets();
+    let mut keeper = Keeper::new(
+        buckets.client.clone(),
+        buckets.status.clone(),
+        instance,
+        definition().to_string(),
+        Arc::clone(&context.pulse),
+    );
     let board_end = CancellationToken::new();
     let mut board = JoinSet::new();
     board.spawn({
         let (context, end) = (Arc::clone(&context), board_end.clone());
         async move { context.board.run(end).await }
     });
-    let mut shares = Shares {
-        context: Arc::clone(&context),
-        drain: drain.clone(),
-        owned: BTreeMap::new(),
-        groups: JoinSet::new(),
-    };
+    let mut shares = Shares::new(Arc::clone(&context));
+    let mut gate = JoinSet::new();
+    gate.spawn(gate::open(Arc::clone(&context)));
 
     let mut beat = tokio::time::interval(BEAT_PERIOD);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut gauges = tokio::time::interval(METRICS_PERIOD);
     let mut sweeps = tokio::time::interval(SWEEP_PERIOD);
     let mut sweeping = JoinSet::new();
+    let mut felt = true;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
+            Some(_) = gate.join_next(), if !gate.is_empty() => keeper.take_shares(),
             _ = beat.tick() => {
-                let beaten = keeper.beat(context.clock.now()).await;
-                match beaten {
-                    Ok(changes) => {
-                        if !changes.lost.is_empty() {
-                            let lost: Vec<String> = changes.lost.iter().map(Share::to_string).collect();
-                            tracing::warn!(saga.shares = lost.join(","), "shares were taken over by another process");
-                        }
-                        shares.drop_lost(changes.lost);
-                    }
+                match keeper.beat(context.clock.now()).await {
+                    Ok(surplus) => shares.finish(surplus),
                     Err(error) => tracing::warn!(%error, "our sign of life could not be given"),
                 }
-                let doubts = keeper.doubts_itself();
-                if context.trusted.swap(!doubts, Ordering::SeqCst) && doubts {
-                    tracing::warn!("nobody has heard from us for too long; others may take our shares over");
-                }
-                if doubts {
-                    shares.drop_all();
-                } else {
+                let was_felt = std::mem::replace(&mut felt, context.pulse.is_felt());
+                if felt {
+                    shares.drop_all_but(|share| keeper.holds(share));
                     shares.take_up(keeper.held());
+                } else {
+                    shares.drop_all_but(|_| false);
+                    if was_felt {
+                        tracing::warn!("nobody has heard from us for too long; others may take our shares over");
+                    }
                 }
             }
-            Some(ended) = shares.groups.join_next(), if !shares.groups.is_empty() => shares.ended(ended),
+            Some(share) = shares.finished() => keeper.give(share, context.clock.now()).await,
             _ = gauges.tick() => tell(&context),
             _ = sweeps.tick() => {
                 // One process sweeps for all.
-                if keeper.held().iter().next().is_some_and(|share| share.index() == 0) && sweeping.is_empty() {
+                if keeper.held().any(|share| share.index() == 0) && sweeping.is_empty() {
                     let context = Arc::clone(&context);
                     sweeping.spawn(async move { sweep_once(&context).await });
                 }
@@ -140,115 +143,11 @@ pub(crate) async fn run(context: Arc<Context>, instance: &str, shutdown: Cancell
         }
     }
     context.draining.store(true, Ordering::SeqCst);
-    drain.cancel();
-    while shares.groups.join_next().await.is_some() {}
+    gate.abort_all();
+    shares.drain().await;
     board_end.cancel();
     while board.join_next().await.is_some() {}
     keeper.resign(context.clock.now()).await;
-}
-
-/// The shares that are being worked, each with what ends it.
-struct Shares {
-    context: Arc<Context>,
-    drain: CancellationToken,
-    owned: BTreeMap<Share, CancellationToken>,
-    /// Shares that were taken over together; dropped with everything in them.
-    groups: JoinSet<Vec<(Share, CancellationToken)>>,
-}
-
-impl Shares {
-    fn take_up(&mut self, held: &BTreeSet<Share>) {
-        let new: Vec<(Share, CancellationToken)> = held
-            .iter()
-            .filter(|share| !self.owned.contains_key(share))
-            .map(|share| (*share, CancellationToken::new()))
-            .collect();
-        if new.is_empty() {
-            return;
-        }
-        self.owned.extend(new.iter().cloned());
-        self.groups.spawn(work_group(
-            Arc::clone(&self.context),
-            new,
-            self.drain.clone(),
-        ));
-    }
-
-    fn drop_lost(&mut self, lost: Vec<Share>) {
-        for share in lost {
-            if let Some(token) = self.owned.remove(&share) {
-                token.cancel();
-                self.context.board.end(share);
-            }
-        }
-    }
-
-    fn drop_all(&mut self) {
-        let all = self.owned.keys().copied().collect();
-        self.drop_lost(all);
-    }
-
-    /// A group that ended by itself could not be taken over; those of its shares that are still ours are tried again.
-    fn ended(&mut self, ended: Result<Vec<(Share, CancellationToken)>, tokio::task::JoinError>) {
-        match ended {
-            Ok(group) => {
-                for (share, token) in group.into_iter().filter(|(_, token)| !token.is_cancelled()) {
-                    token.cancel();
-                    self.owned.remove(&share);
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "working a group of shares failed; taking all shares up again");
-                self.drop_all();
-            }
-        }
-    }
-}
-
-async fn work_group(
-    context: Arc<Context>,
-    group: Vec<(Share, CancellationToken)>,
-    drain: CancellationToken,
-) -> Vec<(Share, CancellationToken)> {
-    let shares: Vec<Share> = group.iter().map(|(share, _)| *share).collect();
-    let taken = tokio::select! {
-        taken = takeover::take_over(&context, &shares) => taken,
-        () = drain.cancelled() => return group,
-    };
-    let mut inheritance = match taken {
-        Ok(inheritance) => inheritance,
-        Err(error) => {
-            tracing::warn!(%error, shares = shares.len(), "shares could not be taken over; trying again");
-            tokio::time::sleep(TAKEOVER_AGAIN_AFTER).await;
-            return group;
-        }
-    };
-    let waiting: usize = inheritance
-        .values()
-        .map(|inherited| inherited.wakes.len())
-        .sum();
-    tracing::info!(shares = shares.len(), sagas = waiting, "shares taken over");
-    let mut running = JoinSet::new();
-    for (share, lost) in &group {
-        let inherited = inheritance.remove(share).unwrap_or_default();
-        running.spawn(share::run(
-            Arc::clone(&context),
-            *share,
-            inherited,
-            lost.clone(),
-            drain.clone(),
-        ));
-    }
-    while let Some(ended) = running.join_next().await {
-        if let Err(error) = ended
-            && error.is_panic()
-        {
-            // The whole group is taken over anew; what its workers had begun is looked up.
-            tracing::error!(%error, "a share's owner panicked");
-            break;
-        }
-    }
-    group
 }
 
 fn tell(context: &Context) {

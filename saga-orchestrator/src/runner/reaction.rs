@@ -74,6 +74,8 @@ pub(super) fn command_id(
         Input::Answered { answer, .. } => answer.name(),
         Input::CancelRequested { .. } => "cancel",
         Input::DeadlinePassed => "deadline",
+        Input::HoldExpired => "hold_expired",
+        Input::Commanded(command) => command.action.verb().as_str(),
     };
     let parts = [
         "saga",

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::jetstream::Message;
@@ -33,6 +34,8 @@ const PULL_EXPIRES: Duration = Duration::from_secs(2);
 const PULL_HEARTBEAT: Duration = Duration::from_millis(900);
 /// How long an orderly end waits for effects that are under way.
 const DRAIN_MAX: Duration = Duration::from_secs(7);
+/// The same while a share is handed on to a living process: its sagas stand still meanwhile.
+const HANDOVER_MAX: Duration = Duration::from_secs(4);
 /// How often an idle share notes that it has read to the log's end.
 const ALIGN_PERIOD: Duration = Duration::from_secs(10);
 const ALIGN_MAX: Duration = Duration::from_secs(2);
@@ -55,13 +58,13 @@ pub(super) struct Inheritance {
     pub wakes: Vec<(Uuid, Job)>,
 }
 
-/// Ends when the share is lost (`lost`) or the process drains (`drain`), and then lets workers finish.
+/// Ends when the share is lost (`lost`), or is to be finished (`finish`): then workers get the time to end.
 pub(super) async fn run(
     context: Arc<Context>,
     share: Share,
     inheritance: Inheritance,
     lost: CancellationToken,
-    drain: CancellationToken,
+    finish: CancellationToken,
 ) {
     let mut owner = OwnedShare {
         context,
@@ -79,7 +82,7 @@ pub(super) async fn run(
     tokio::select! {
         // Whatever is under way may go on at the provider, but not here: the next owner looks it up.
         () = lost.cancelled() => {}
-        () = owner.work_until(&drain) => {}
+        () = owner.work_until(&finish) => {}
     }
 }
 
@@ -97,7 +100,7 @@ struct OwnedShare {
 }
 
 impl OwnedShare {
-    async fn work_until(&mut self, drain: &CancellationToken) {
+    async fn work_until(&mut self, finish: &CancellationToken) {
         let mut tick = tokio::time::interval(DEADLINE_PERIOD);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut messages: Option<pull::Stream> = None;
@@ -107,7 +110,7 @@ impl OwnedShare {
             self.start_workers();
             let takes_in = self.slots.queued() < QUEUED_MAX;
             tokio::select! {
-                () = drain.cancelled() => break,
+                () = finish.cancelled() => break,
                 _ = tick.tick() => {
                     self.slots.wake_due(self.context.clock.now());
                     self.context.board.worked_to(self.share, self.slots.complete_to(self.read_to));
@@ -138,12 +141,17 @@ impl OwnedShare {
         }
         drop(messages);
         // What is under way gets the time to end; nothing new is begun, and the next owner looks up the rest.
+        let longest = if self.context.draining.load(Ordering::SeqCst) {
+            DRAIN_MAX
+        } else {
+            HANDOVER_MAX
+        };
         let ending = async {
             while let Some(ended) = self.workers.join_next_with_id().await {
                 self.ended(ended);
             }
         };
-        if tokio::time::timeout(DRAIN_MAX, ending).await.is_err() {
+        if tokio::time::timeout(longest, ending).await.is_err() {
             tracing::info!(saga.share = %self.share, sagas = self.workers.len(), "some effects had not ended in time; the next owner looks them up");
         }
         self.context

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::fulfilment::{self, Fulfilment, Input, Pending, Phase, Saga, Stage, Step, definition};
+use domain::fulfilment::{self, Fulfilment, Input, Pending, Phase, Saga, Stage, Step};
 use domain::payment::{self, Payment};
 use event_schema::ids::{EffectId, OrderId};
 use event_schema::order::PaymentMethod;
@@ -15,6 +15,7 @@ use event_store::Freshness;
 use uuid::Uuid;
 
 use super::failure::Failure;
+use super::gate::carries;
 use super::reaction::{command_id, decide};
 use super::slots::{Ended, FirstCall, Job};
 use super::{Context, answer};
@@ -91,7 +92,8 @@ impl Worker<'_> {
             let Some(saga) = now.saga.saga() else {
                 return Ok(Ended::Over);
             };
-            if saga.def != definition() {
+            // One that has ended needs nothing from anybody, whatever it ran under.
+            if !carries(&saga.def) && (!saga.has_ended() || self.look_up) {
                 return Err(Failure::Newer(format!(
                     "it runs under the definition {}",
                     saga.def
@@ -140,8 +142,8 @@ impl Worker<'_> {
         let look_up = std::mem::take(&mut self.look_up);
         match (&saga.stage, &saga.pending, &saga.stuck) {
             (Stage::Completed, ..) => Ok(Turn::Done(Ended::Over)),
-            (Stage::Compensated { .. }, ..) => {
-                // A success may have arrived after everything was put back.
+            (Stage::Compensated { .. } | Stage::Closed(_), ..) => {
+                // A success may have arrived after everything was put back, or after a person had ended it.
                 if look_up
                     && let Some(effect) = saga.step(Step::Authorise).and_then(|step| step.effect_id)
                 {
@@ -221,7 +223,7 @@ impl Worker<'_> {
 
     /// Runs the open effect's next try and feeds what came of it.
     async fn run(&mut self, now: &Now, saga: &Saga, pending: &Pending) -> Result<Turn, Failure> {
-        if !self.context.trusted.load(Ordering::SeqCst) {
+        if !self.context.pulse.is_felt() {
             return Err(Failure::Unavailable(
                 "others may have taken this share over".into(),
             ));

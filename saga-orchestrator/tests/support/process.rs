@@ -10,17 +10,24 @@ use super::shop::Shop;
 
 pub struct Process {
     child: Child,
+    port: u16,
     _data: TempDir,
 }
 
 impl Process {
     /// All processes of these tests have one name, which must make no difference.
     pub fn start(shop: &Shop, provider: &Provider) -> Self {
+        Self::start_at(&shop.server.url(), provider)
+    }
+
+    /// One that knows the broker by another address.
+    pub fn start_at(nats_url: &str, provider: &Provider) -> Self {
         let data = tempfile::tempdir().unwrap();
         let account = provider.account();
+        let port = free_port();
         let child = Command::new(env!("CARGO_BIN_EXE_saga-orchestrator"))
-            .env("WAYBILL_NATS_URL", shop.server.url())
-            .env("WAYBILL_HTTP_ADDR", "127.0.0.1:0")
+            .env("WAYBILL_NATS_URL", nats_url)
+            .env("WAYBILL_HTTP_ADDR", format!("127.0.0.1:{port}"))
             .env("WAYBILL_DATA_DIR", data.path())
             .env("WAYBILL_INSTANCE", "twin")
             .env("WAYBILL_PAYMENT_URL", &account.url)
@@ -37,7 +44,18 @@ impl Process {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        Self { child, _data: data }
+        Self {
+            child,
+            port,
+            _data: data,
+        }
+    }
+
+    /// What `/readyz?verbose` says: the status, and the words.
+    pub async fn readiness(&self) -> Option<(u16, String)> {
+        let url = format!("http://127.0.0.1:{}/readyz?verbose", self.port);
+        let answer = reqwest::get(url).await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 
     pub fn kill(mut self) {
@@ -73,6 +91,11 @@ impl Process {
                 .success()
         );
     }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 impl Drop for Process {

@@ -1,19 +1,22 @@
 //! A shop without its front door: a log on a real nats-server, products in stock, orders placed as the API does it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dev_servers::NatsServer;
-use domain::fulfilment::{Fulfilment, Input, Policy, Rejection, World, react, start};
+use domain::fulfilment::{self, Fulfilment, Input, Policy, Rejection, World, react, start};
 use domain::inventory::{self, Inventory};
 use domain::order::{self, Order};
 use domain::payment::{self, Payment};
 use event_schema::ids::{CommandId, CustomerId, OrderId, PartnerId, ProductId, QuoteId};
 use event_schema::order::{CancelReason, Line, PaymentMethod, Placed};
 use event_schema::{
-    Actor, Currency, Metadata, Money, PersonalKey, Recorded, Sealed, Subject, Timestamp, Version,
+    Actor, Currency, Metadata, Money, PersonalKey, Recorded, SagaDef, Sealed, Subject, Timestamp,
+    Version,
 };
 use event_store::{ExecuteError, Executor, Freshness, JetStreamStore, Stop};
 use saga_orchestrator::status::{Buckets, SagaStatus, Verdict, status_key};
+use saga_orchestrator::{Share, read_owner};
 use uuid::Uuid;
 
 /// Everything that a saga does by itself is done well within this, also after a kill.
@@ -96,9 +99,21 @@ impl Shop {
         quantity: u32,
         method: PaymentMethod,
     ) -> Uuid {
+        self.place_under(id, product, quantity, method, None).await
+    }
+
+    /// Places an order whose saga runs under another definition, as another build would.
+    pub async fn place_under(
+        &self,
+        id: Uuid,
+        product: ProductId,
+        quantity: u32,
+        method: PaymentMethod,
+        def: Option<SagaDef>,
+    ) -> Uuid {
         let placed = placed(product, quantity, method);
         let now = Timestamp::now();
-        let decision = start(
+        let mut decision = start(
             OrderId(id),
             &placed,
             self.provider_id,
@@ -106,6 +121,11 @@ impl Shop {
             &Policy::default(),
         )
         .unwrap();
+        for event in &mut decision.saga {
+            if let (fulfilment::Event::Started(started), Some(def)) = (event, &def) {
+                started.def = def.clone();
+            }
+        }
         let place = order::Place {
             quote_id: placed.quote_id,
             customer_id: placed.customer_id,
@@ -250,6 +270,18 @@ impl Shop {
         }
     }
 
+    /// Records events of a saga that its own decider would not have decided.
+    pub async fn force(&self, order: Uuid, events: Vec<fulfilment::Event>) {
+        self.executor
+            .execute(metadata(Uuid::now_v7()), None, |work| {
+                work.state::<Fulfilment>(order)?;
+                work.record::<Fulfilment>(order, events.clone())
+                    .map_err(Stop::<Rejection>::from)
+            })
+            .await
+            .unwrap();
+    }
+
     pub async fn order_state(&self, order: Uuid) -> order::State {
         self.executor
             .load::<Order>(order, Freshness::Leader)
@@ -319,6 +351,34 @@ impl Shop {
             .map(|event| format!("{} {:?}", event.event_type, event.saga))
             .collect();
         panic!("not {verdict:?} in time: {last:#?}\n{history:#?}");
+    }
+
+    /// How many shares each process owns, by its token; shares that nobody owns are not among them.
+    pub async fn owners(&self) -> BTreeMap<String, usize> {
+        let mut owners = BTreeMap::new();
+        for share in Share::all() {
+            let owner = read_owner(&self.buckets.status, share).await.unwrap();
+            if let Some((_, owner)) = owner.filter(|(_, owner)| !owner.token.is_empty()) {
+                *owners.entry(owner.token).or_default() += 1;
+            }
+        }
+        owners
+    }
+
+    /// Waits until the shares are spread like this, most first.
+    pub async fn spread(&self, wanted: &[usize]) -> BTreeMap<String, usize> {
+        let mut last = BTreeMap::new();
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            last = self.owners().await;
+            let mut counts: Vec<usize> = last.values().copied().collect();
+            counts.sort_unstable_by(|a, b| b.cmp(a));
+            if counts == wanted {
+                return last;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        panic!("the shares are not spread like {wanted:?}: {last:?}");
     }
 
     /// Waits until the saga's history has so many events.

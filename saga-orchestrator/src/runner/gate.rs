@@ -1,0 +1,214 @@
+//! Whether this build may work at all: it folds every live saga first, and refuses to take any share while there is one
+//! that it does not carry. A newer build that is rolled out too early stops here, and whoever runs goes on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::fulfilment::{Fulfilment, definition};
+use domain::payment::Payment;
+use event_schema::{Position, SagaDef};
+use event_store::{Freshness, LoadError};
+use futures::{StreamExt, TryStreamExt, stream};
+use uuid::Uuid;
+
+use super::takeover::{self, TakeoverError};
+use super::{Context, Share};
+use crate::status::{SAGA_KEYS, SagaStatus, complete_to, order_of_key, scan};
+
+/// A shut gate is looked at again after this: another build may have ended the sagas.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+const AGAIN_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// Sagas that are folded at once.
+const FOLDS_AT_ONCE: usize = 32;
+/// Most sagas that are named; the number is told of all.
+const NAMED_MAX: usize = 20;
+
+/// A live saga that this build does not carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Uncarried {
+    order: Uuid,
+    why: String,
+}
+
+/// How far the question is.
+#[derive(Debug, Default)]
+enum Verdict {
+    #[default]
+    Unknown,
+    Shut(Vec<Uncarried>),
+    Open,
+}
+
+/// Shut until this build is known to carry every live saga.
+#[derive(Debug, Default)]
+pub(crate) struct Gate(Mutex<Verdict>);
+
+impl Gate {
+    /// Why nothing is taken on, for people; `None` when the gate is open.
+    pub(crate) fn shut_because(&self) -> Option<String> {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Verdict::Open => None,
+            Verdict::Unknown => {
+                Some("it is not known yet whether this build carries every live saga".into())
+            }
+            Verdict::Shut(uncarried) => Some(refusal(uncarried)),
+        }
+    }
+
+    fn set(&self, verdict: Verdict) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = verdict;
+    }
+}
+
+/// Whether a saga under this definition can be brought to the end that it was promised.
+pub(super) fn carries(def: &SagaDef) -> bool {
+    *def == definition()
+}
+
+/// Ends once this build carries every live saga.
+pub(super) async fn open(context: Arc<Context>) {
+    let mut told: Vec<Uncarried> = Vec::new();
+    loop {
+        let pause = match uncarried(&context).await {
+            Ok(none) if none.is_empty() => {
+                context.gate.set(Verdict::Open);
+                return;
+            }
+            Ok(uncarried) => {
+                if uncarried != told {
+                    tracing::error!("{}", refusal(&uncarried));
+                    told.clone_from(&uncarried);
+                }
+                context.gate.set(Verdict::Shut(uncarried));
+                AGAIN_AFTER
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the live sagas could not be looked through; trying again");
+                AGAIN_AFTER_FAILURE
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn refusal(uncarried: &[Uncarried]) -> String {
+    let named: Vec<String> = uncarried
+        .iter()
+        .take(NAMED_MAX)
+        .map(|saga| format!("{} ({})", saga.order, saga.why))
+        .collect();
+    let more = uncarried.len().saturating_sub(NAMED_MAX);
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(" and {more} more")
+    };
+    format!(
+        "this build carries the saga definition {} and takes no work: it cannot carry {} live saga(s): {}{more}; \
+         let the build that began them end them, or start one that carries both",
+        definition(),
+        uncarried.len(),
+        named.join(", "),
+    )
+}
+
+/// Every live saga is folded, from the bucket and from what the bucket does not show yet.
+async fn uncarried(context: &Context) -> Result<Vec<Uncarried>, TakeoverError> {
+    let buckets = context.board.buckets();
+    let mut live: Vec<(Uuid, Position)> = Vec::new();
+    scan(&buckets.client, &buckets.status, SAGA_KEYS, |entry| {
+        let shown: Option<SagaStatus> = serde_json::from_slice(&entry.value).ok();
+        if let Some(order) = order_of_key(&entry.key)
+            && shown.as_ref().is_none_or(|shown| !shown.status.is_end())
+        {
+            live.push((order, Position(shown.map_or(0, |shown| shown.position))));
+        }
+    })
+    .await?;
+    let end = context.executor.store().end().await?.position;
+    let mut from = end;
+    for share in Share::all() {
+        let known = complete_to(&buckets.status, share).await;
+        from = from.min(known.map_err(TakeoverError::Completeness)?);
+    }
+    let all: Vec<Share> = Share::all().collect();
+    for (position, asks) in takeover::read_log(context, &all, from).await? {
+        if let Some(order) = asks.saga() {
+            live.push((order, position));
+        }
+    }
+    // What the bucket shows is behind the log at most, never ahead of it, unless the log was recreated.
+    live.iter_mut()
+        .for_each(|(_, position)| *position = (*position).min(end));
+    live.sort_unstable();
+    // Of one saga the newest position counts.
+    live.reverse();
+    live.dedup_by_key(|(order, _)| *order);
+    live.reverse();
+    let folded: Vec<Option<Uncarried>> = stream::iter(live)
+        .map(|(order, position)| fold(context, order, position))
+        .buffered(FOLDS_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(folded.into_iter().flatten().collect())
+}
+
+/// `None` for a saga that is carried, has ended, or is damaged whatever the build: that one is set aside alone.
+async fn fold(
+    context: &Context,
+    order: Uuid,
+    position: Position,
+) -> Result<Option<Uncarried>, TakeoverError> {
+    let fresh = Freshness::AtLeast(position);
+    let loaded = async {
+        let saga = context.executor.load::<Fulfilment>(order, fresh).await?;
+        let Some(live) = saga.state.saga().filter(|saga| !saga.has_ended()) else {
+            return Ok(None);
+        };
+        if !carries(&live.def) {
+            return Ok(Some(format!("it runs under the definition {}", live.def)));
+        }
+        context.executor.load::<Payment>(order, fresh).await?;
+        Ok(None)
+    };
+    match loaded.await {
+        Ok(why) => Ok(why.map(|why| Uncarried { order, why })),
+        Err(error @ LoadError::Newer { .. }) => Ok(Some(Uncarried {
+            order,
+            why: error.to_string(),
+        })),
+        Err(LoadError::Corrupt { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_definition_and_the_sagas_but_not_thousands_of_them() {
+        let uncarried: Vec<Uncarried> = (0..25)
+            .map(|n| Uncarried {
+                order: Uuid::from_u128(n),
+                why: "it runs under the definition 2:abc".into(),
+            })
+            .collect();
+        let text = refusal(&uncarried);
+        assert!(text.contains(&definition().to_string()), "{text}");
+        assert!(text.contains(&Uuid::from_u128(3).to_string()), "{text}");
+        assert!(!text.contains(&Uuid::from_u128(24).to_string()), "{text}");
+        assert!(
+            text.contains("25 live saga(s)") && text.contains("and 5 more"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_gate_is_shut_until_it_is_known_to_be_open() {
+        let gate = Gate::default();
+        assert!(gate.shut_because().is_some());
+        gate.set(Verdict::Open);
+        assert_eq!(gate.shut_because(), None);
+    }
+}
