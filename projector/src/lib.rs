@@ -16,6 +16,7 @@
 mod apply;
 mod checkpoint;
 mod desk;
+mod events_route;
 mod http;
 mod migrations;
 mod moves;

@@ -25,7 +25,7 @@ use crate::moves::Moves;
 use crate::personal::Personal;
 use crate::replay::Workshop;
 use crate::worker::Worker;
-use crate::{desk, projections_route, read_models};
+use crate::{desk, events_route, projections_route, read_models};
 
 /// Connections of the worker: one for each projection, the lease, and a rebuild beside them.
 const WORKER_CONNECTIONS_MAX: u32 = 12;
@@ -176,7 +176,11 @@ impl Service {
                 desk::run(client, self.workshop, shutdown.clone()).await;
             }
         };
-        tokio::join!(self.worker.run(shutdown.clone()), desk);
+        tokio::join!(
+            self.worker.run(shutdown.clone()),
+            desk,
+            self.read.feed().close_at(&shutdown)
+        );
         Ok(())
     }
 }
@@ -198,6 +202,7 @@ pub(crate) fn api() -> ApiRouter<ReadSide> {
     let api = read_models::orders::routes(api);
     let api = read_models::inbox::routes(api);
     let api = read_models::customers::routes(api);
+    let api = events_route::routes(api);
     projections_route::routes(api)
 }
 

@@ -1,10 +1,13 @@
 //! What can be asked of `waybill` on the command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use service_kit::{Role, SettingsArgs};
 use uuid::Uuid;
+
+use crate::bench::BenchCommand;
 
 /// Waybill: the backend of a shop that delivers, event-sourced on NATS JetStream.
 ///
@@ -55,6 +58,9 @@ pub enum Command {
     Events(EventsCommand),
     /// Turn an event's payload on standard input into JSON.
     Decode,
+    /// Measure, beside the limits of the same broker and database, on servers of its own that are gone afterwards.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print the OpenAPI document.
     Openapi,
 }
@@ -80,6 +86,16 @@ pub enum ProjectionsCommand {
     Verify {
         /// Which one; all without a name.
         name: Option<String>,
+    },
+    /// Stop writing one; its rows stay as they are and go on answering, with the position they stand at.
+    Pause {
+        /// Which one.
+        name: String,
+    },
+    /// Go on with one that is paused, and try again what is parked.
+    Resume {
+        /// Which one.
+        name: String,
     },
 }
 
@@ -112,6 +128,21 @@ pub enum EventsCommand {
         /// One JSON object.
         #[arg(long)]
         json: bool,
+    },
+    /// Write the whole log to a file, while the shop goes on.
+    Export {
+        /// A file that does not exist yet; `-` is standard output.
+        #[arg(long)]
+        out: PathBuf,
+        /// Only these subjects, such as `evt.order.>`; such a file is for reading, not for import.
+        #[arg(long)]
+        subject: Option<String>,
+    },
+    /// Fill an empty log from a file. Everything else of Waybill must be stopped; a broken-off import goes on.
+    Import {
+        /// A file that `events export` has written.
+        #[arg(long = "in")]
+        from: PathBuf,
     },
 }
 

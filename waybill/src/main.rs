@@ -1,5 +1,6 @@
 //! `waybill`: the one binary people meet. It reads settings and a command, and composes the service libraries.
 
+mod bench;
 mod cli;
 mod decode;
 mod document;
@@ -7,6 +8,7 @@ mod events;
 mod handles;
 mod migrate;
 mod out;
+mod progress_bar;
 mod projections;
 
 mod running;
@@ -63,6 +65,7 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
         }
         Command::Projections(command) => return projections(command, &settings).await,
         Command::Events(command) => events(command, &settings).await?,
+        Command::Bench(command) => bench::run(command, &settings).await?,
         Command::Openapi => out::line(document::openapi().to_pretty_json()?),
         Command::Decode => decode::run()?,
     }
@@ -75,12 +78,16 @@ async fn projections(command: ProjectionsCommand, settings: &Settings) -> anyhow
         ProjectionsCommand::Ls => projections::ls(&settings).await,
         ProjectionsCommand::Rebuild { name } => projections::rebuild(&settings, name).await,
         ProjectionsCommand::Verify { name } => projections::verify(&settings, name).await,
+        ProjectionsCommand::Pause { name } => projections::pause(&settings, &name).await,
+        ProjectionsCommand::Resume { name } => projections::resume(&settings, &name).await,
     }
 }
 
 async fn events(command: EventsCommand, settings: &Settings) -> anyhow::Result<()> {
-    let settings = running::or_settings(settings)?;
-    let store = handles::store(&settings, "operator").await?;
+    let store = async || {
+        let settings = running::or_settings(settings)?;
+        handles::store(&settings, "operator").await
+    };
     match command {
         EventsCommand::Tail {
             subject,
@@ -94,13 +101,15 @@ async fn events(command: EventsCommand, settings: &Settings) -> anyhow::Result<(
                 follow: !no_follow,
                 json,
             };
-            events::tail(store.as_ref(), &options).await
+            events::tail(store().await?.as_ref(), &options).await
         }
         EventsCommand::Show {
             aggregate,
             id,
             at,
             json,
-        } => events::show(store.as_ref(), &aggregate, id, at.as_deref(), json).await,
+        } => events::show(store().await?.as_ref(), &aggregate, id, at.as_deref(), json).await,
+        EventsCommand::Export { out, subject } => events::export(settings, out, subject).await,
+        EventsCommand::Import { from } => events::import(settings, &from).await,
     }
 }

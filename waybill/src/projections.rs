@@ -1,19 +1,15 @@
 //! `waybill projections`: the same as the NATS service `projections` does, straight on the database and the log.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::bail;
+use indicatif::ProgressBar;
 use projector::{Progress, Workshop, read_models, status};
 use service_kit::Settings;
 use service_kit::signing::SigningKey;
 use service_kit::vault::Vault;
 
-use crate::{handles, out};
-
-/// A bar that is redrawn more often costs more than it tells.
-const REDRAW_PERIOD: Duration = Duration::from_millis(200);
+use crate::{handles, out, progress_bar};
 
 /// Lists the projections.
 pub async fn ls(settings: &Settings) -> anyhow::Result<ExitCode> {
@@ -27,7 +23,7 @@ pub async fn ls(settings: &Settings) -> anyhow::Result<ExitCode> {
 pub async fn rebuild(settings: &Settings, name: Option<String>) -> anyhow::Result<ExitCode> {
     let workshop = workshop(settings).await?;
     for name in names(name) {
-        let bar = bar(&name);
+        let bar = progress_bar::new(&name);
         let rebuilt = workshop
             .rebuild(&name, |progress| show(&bar, progress))
             .await;
@@ -46,7 +42,7 @@ pub async fn verify(settings: &Settings, name: Option<String>) -> anyhow::Result
     let workshop = workshop(settings).await?;
     let mut same = true;
     for name in names(name) {
-        let bar = bar(&name);
+        let bar = progress_bar::new(&name);
         let verified = workshop
             .verify(&name, |progress| show(&bar, progress))
             .await;
@@ -71,6 +67,29 @@ pub async fn verify(settings: &Settings, name: Option<String>) -> anyhow::Result
     })
 }
 
+/// Pauses a projection: it keeps its rows as they are until it is resumed.
+pub async fn pause(settings: &Settings, name: &str) -> anyhow::Result<ExitCode> {
+    let pool = handles::pool(settings, "operator").await?;
+    told(status::pause(&pool, name).await?, name, "paused")
+}
+
+/// Lets a projection go on and has its parked keys tried again.
+pub async fn resume(settings: &Settings, name: &str) -> anyhow::Result<ExitCode> {
+    let pool = handles::pool(settings, "operator").await?;
+    told(status::resume(&pool, name).await?, name, "resumed")
+}
+
+fn told(done: bool, name: &str, what: &str) -> anyhow::Result<ExitCode> {
+    if !done {
+        bail!(
+            "there is no projection named {name:?}; there are {}",
+            names(None).join(", ")
+        );
+    }
+    out::line(format!("{name} is {what}"));
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn workshop(settings: &Settings) -> anyhow::Result<Workshop> {
     let pool = handles::pool(settings, "operator").await?;
     let store = handles::store(settings, "operator").await?;
@@ -89,20 +108,6 @@ fn names(name: Option<String>) -> Vec<String> {
         },
         |name| vec![name],
     )
-}
-
-fn bar(name: &str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(0).with_message(name.to_owned());
-    if let Ok(style) =
-        ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}  {per_sec}  {eta} left")
-    {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(REDRAW_PERIOD);
-    bar
 }
 
 fn show(bar: &ProgressBar, progress: Progress) {

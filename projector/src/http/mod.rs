@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use event_store::{EventStore, LoadError};
 use service_kit::{Problem, postgres};
 
+use crate::events_route::Feed;
 use crate::moves::Moves;
 use crate::personal::Personal;
 
@@ -27,6 +28,7 @@ pub(crate) struct Parts {
     pub store: Arc<dyn EventStore>,
     pub personal: Personal,
     pub moves: Moves,
+    pub feed: Feed,
 }
 
 impl ReadSide {
@@ -37,6 +39,7 @@ impl ReadSide {
             store,
             personal,
             moves,
+            feed: Feed::default(),
         }))
     }
 
@@ -46,6 +49,10 @@ impl ReadSide {
 
     pub(crate) fn store(&self) -> &dyn EventStore {
         &*self.0.store
+    }
+
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.0.feed
     }
 
     pub(crate) fn personal(&self) -> &Personal {

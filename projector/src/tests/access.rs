@@ -12,6 +12,8 @@ const TABLE: &[(&str, &[Role], bool)] = &[
     ("/v1/catalog", &[], true),
     ("/v1/customers", &[Role::Admin], false),
     ("/v1/customers/{id}", &[Role::Admin], false),
+    ("/v1/events", &[Role::Admin], false),
+    ("/v1/events/live", &[Role::Admin], false),
     ("/v1/inventory", &[Role::Partner, Role::Admin], false),
     (
         "/v1/inventory/{product_id}",

@@ -1,11 +1,18 @@
 //! `waybill events`: the log for people. Payloads are shown as JSON; sealed fields stay sealed.
 
+mod export;
+mod file;
+mod house;
+mod import;
+mod pattern;
 mod show;
 mod tail;
 
 use event_schema::{Recorded, codec};
 use serde_json::{Value, json};
 
+pub use export::export;
+pub use import::import;
 pub use show::show;
 pub use tail::{Tail, tail};
 

@@ -59,7 +59,8 @@ impl Until {
         match self {
             Self::Now => true,
             Self::Version(version) => event.version <= version,
-            Self::Moment(moment) => event.recorded_at <= moment,
+            // Not when the broker stored it: in a log that has moved house that is the day of the move.
+            Self::Moment(moment) => event.metadata.occurred_at <= moment,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 mod demo;
 mod sandbox;
-mod servers;
+pub mod servers;
 mod story;
 
 use std::sync::Arc;

@@ -111,6 +111,12 @@ fn tell(notice: &Notice) {
     out::note(format!("  {notice}"));
 }
 
+/// The data folder's own nats-server and nothing else, for commands that need the log of a folder nobody works in.
+pub fn start_nats_alone(settings: &Settings) -> anyhow::Result<NatsServer> {
+    let finder = Finder::new().with_progress(Progress::new(tell));
+    start_nats(&finder, settings)?.context("the settings name a NATS server already")
+}
+
 fn start_nats(finder: &Finder, settings: &Settings) -> anyhow::Result<Option<NatsServer>> {
     if settings.nats_url.is_some() {
         return Ok(None);

@@ -186,7 +186,7 @@ fn sealed(value: &Value) -> Option<Sealed<Value>> {
     serde_json::from_value(value.clone()).ok()
 }
 
-fn persons_of(value: &Value, persons: &mut BTreeSet<Uuid>) {
+pub(crate) fn persons_of(value: &Value, persons: &mut BTreeSet<Uuid>) {
     if is_sealed(value) {
         persons.extend(sealed(value).map(|sealed| sealed.person));
         return;
@@ -201,7 +201,7 @@ fn persons_of(value: &Value, persons: &mut BTreeSet<Uuid>) {
 }
 
 /// Opens what can be opened; what cannot is null, and never shown as it is stored.
-fn open(value: &mut Value, keys: &BTreeMap<Uuid, PersonalKey>) {
+pub(crate) fn open(value: &mut Value, keys: &BTreeMap<Uuid, PersonalKey>) {
     if is_sealed(value) {
         *value = match sealed(value).map(|sealed| sealed.open(keys.get(&sealed.person))) {
             Some(Ok(opened)) => opened.unwrap_or(Value::Null),

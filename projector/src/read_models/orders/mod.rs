@@ -2,7 +2,7 @@
 //! events of its order, payment and fulfilment histories, which all have the order's id.
 
 mod apply;
-mod history;
+pub(crate) mod history;
 mod order_routes;
 mod payment;
 mod payment_route;
