@@ -195,6 +195,12 @@ impl From<fulfilment::Rejection> for Refusal {
             Rejection::TooLate => Self::too_late(),
             Rejection::OtherDefinition { .. } => Self(Problem::newer_events(rejection.to_string())),
             Rejection::Order(rejection) => rejection.into(),
+            Rejection::Operator(rejection) if rejection.is_invalid() => Self(
+                Problem::unprocessable(rejection.code(), rejection.to_string()),
+            ),
+            Rejection::Operator(rejection) => {
+                Self(Problem::conflict(rejection.code(), rejection.to_string()))
+            }
             // The saga decides over states that it has written itself; where they contradict, we are wrong.
             Rejection::AlreadyStarted
             | Rejection::UnfitAnswer { .. }

@@ -11,7 +11,7 @@ use crate::Timestamp;
 use crate::decider::SagaDef;
 use crate::envelope::SagaHeaders;
 use crate::event_set::event_set;
-use crate::ids::{EffectId, ProductId};
+use crate::ids::{CommandId, EffectId, ProductId};
 use crate::money::Money;
 use crate::order::{CancelReason, PaymentMethod};
 
@@ -221,6 +221,80 @@ pub struct NeedsOperator {
     pub detail: String,
 }
 
+/// What an operator can order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorVerb {
+    /// The stuck effect again, under the same id, with a fresh budget.
+    Retry,
+    /// The stuck step was settled outside.
+    Skip,
+    /// The truth about the stuck step.
+    Resolve,
+    /// Turn back, before the point of no return.
+    Abort,
+    /// End it as it is, naming what stays due.
+    Close,
+}
+
+impl OperatorVerb {
+    /// The command as stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Skip => "skip",
+            Self::Resolve => "resolve",
+            Self::Abort => "abort",
+            Self::Close => "close",
+        }
+    }
+}
+
+impl fmt::Display for OperatorVerb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An operator's command was accepted; what comes of it follows in the same batch. Who it was is the event's actor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorCommanded {
+    /// Which.
+    pub command: OperatorVerb,
+    /// About which step, if about one.
+    pub step: Option<Step>,
+    /// ok or refused: what the operator states.
+    pub outcome: Option<Outcome>,
+    /// How the operator knows.
+    pub evidence: Option<String>,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// The same for every repeat of the command.
+    pub command_id: CommandId,
+}
+
+/// A person has ended the saga; nothing brings it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// The compensations that have not run and will not run by themselves; none when all was settled.
+    pub left_due: Vec<Step>,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
+/// The provider has told something about money after a person had ended the saga. It changes nothing but the books.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateOutcomeRecorded {
+    /// The step whose outcome it is.
+    pub step: Step,
+    /// The effect that it was found under.
+    pub effect_id: EffectId,
+    /// ok: done after all.
+    pub outcome: Outcome,
+    /// For people: how much, under which name at the provider.
+    pub detail: String,
+}
+
 /// Everything was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completed {}
@@ -253,6 +327,12 @@ event_set! {
         "fulfilment.completed" 1 => Completed(Completed),
         /// Everything was put back.
         "fulfilment.compensated" 1 => Compensated(Compensated),
+        /// A person has ordered something.
+        "fulfilment.operator_commanded" 1 => OperatorCommanded(OperatorCommanded),
+        /// A person has ended it.
+        "fulfilment.closed" 1 => Closed(Closed),
+        /// Told after a person had ended it.
+        "fulfilment.late_outcome_recorded" 1 => LateOutcomeRecorded(LateOutcomeRecorded),
     }
     upcasts []
     saga_headers headers_of
@@ -297,8 +377,20 @@ fn headers_of(event: &Event) -> SagaHeaders {
             step: step(e.step),
             ..SagaHeaders::default()
         },
-        Event::UnwindingBegan(_) | Event::Completed(_) | Event::Compensated(_) => {
-            SagaHeaders::default()
-        }
+        Event::OperatorCommanded(e) => SagaHeaders {
+            step: e.step.and_then(step),
+            outcome: e.outcome.map(|outcome| outcome.as_str().into()),
+            ..SagaHeaders::default()
+        },
+        Event::LateOutcomeRecorded(e) => SagaHeaders {
+            step: step(e.step),
+            outcome: Some(e.outcome.as_str().into()),
+            effect_id: Some(e.effect_id),
+            ..SagaHeaders::default()
+        },
+        Event::UnwindingBegan(_)
+        | Event::Completed(_)
+        | Event::Compensated(_)
+        | Event::Closed(_) => SagaHeaders::default(),
     }
 }

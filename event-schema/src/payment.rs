@@ -133,6 +133,18 @@ pub struct OutcomeUnknown {
     pub detail: String,
 }
 
+/// A person has settled a step outside the provider, such as a refund paid by bank transfer. The provider's own sums
+/// stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettledOutside {
+    /// Which step, such as `refund`.
+    pub step: String,
+    /// How much.
+    pub amount: Money,
+    /// The operator's words.
+    pub reason: String,
+}
+
 /// A signed callback told something new or contradicting; the saga looks the truth up at the provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackRecorded {
@@ -185,6 +197,8 @@ event_set! {
         "payment.refund_refused" 1 => RefundRefused(RefundRefused),
         /// No usable answer; being looked up.
         "payment.outcome_unknown" 1 => OutcomeUnknown(OutcomeUnknown),
+        /// Settled by a person, outside the provider.
+        "payment.settled_outside" 1 => SettledOutside(SettledOutside),
         /// A signed callback told something new.
         "payment.callback_recorded" 1 => CallbackRecorded(CallbackRecorded),
     }

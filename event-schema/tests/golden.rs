@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use aws_lc_rs::digest;
 use event_schema::event_set::EventSet;
-use event_schema::ids::{CustomerId, EffectId, OrderId, PartnerId, ProductId, QuoteId};
+use event_schema::ids::{CommandId, CustomerId, EffectId, OrderId, PartnerId, ProductId, QuoteId};
 use event_schema::registry;
 use event_schema::sealed::Sealed;
 use event_schema::{Currency, Money, Timestamp};
@@ -279,6 +279,12 @@ fn samples() -> Vec<(&'static str, u16, Vec<u8>)> {
                 detail: "no answer in 5s".into(),
             }
             .into(),
+            payment::SettledOutside {
+                step: "refund".into(),
+                amount: eur(3998),
+                reason: "paid by bank transfer 8831".into(),
+            }
+            .into(),
             payment::CallbackRecorded {
                 provider: "sandbox".into(),
                 provider_event_id: "evt_1".into(),
@@ -355,6 +361,27 @@ fn samples() -> Vec<(&'static str, u16, Vec<u8>)> {
             fulfilment::Completed {}.into(),
             fulfilment::Compensated {
                 reason: order::CancelReason::OutOfStock,
+            }
+            .into(),
+            fulfilment::OperatorCommanded {
+                command: fulfilment::OperatorVerb::Resolve,
+                step: Some(fulfilment::Step::Refund),
+                outcome: Some(fulfilment::Outcome::Ok),
+                evidence: Some("re_7, seen in the dashboard".into()),
+                reason: "the customer called".into(),
+                command_id: CommandId(uuid(8)),
+            }
+            .into(),
+            fulfilment::Closed {
+                left_due: vec![fulfilment::Step::Refund],
+                reason: "paid by bank transfer 8831".into(),
+            }
+            .into(),
+            fulfilment::LateOutcomeRecorded {
+                step: fulfilment::Step::Capture,
+                effect_id,
+                outcome: fulfilment::Outcome::Ok,
+                detail: "39.98 EUR were taken (pi_1)".into(),
             }
             .into(),
         ],

@@ -7,7 +7,7 @@ use event_schema::fulfilment::Step;
 use event_schema::ids::EffectId;
 
 use super::draft::Draft;
-use super::{Rejection, Stage, attempt, authorise, capture, late, refund, void};
+use super::{Rejection, Stage, attempt, authorise, capture, closed, late, refund, void};
 
 /// What came of a call or of a look-up. No answer, a broken connection or a 5xx is `Unknown`, never `Refused`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,8 @@ impl Answer {
     }
 }
 
-/// An answer to the open effect counts; to any other one it changes nothing, unless it is a success after the end.
+/// An answer to the open effect counts; to any other one it changes nothing, unless it is a success after the end. After
+/// a person has ended the saga it only enters the books.
 pub(super) fn answered(
     draft: &mut Draft<'_>,
     step: Step,
@@ -114,6 +115,7 @@ pub(super) fn answered(
             let reason = *reason;
             return late::answered(draft, reason, effect_id, answer);
         }
+        Stage::Closed(_) => return closed::answered(draft, effect_id, answer),
         Stage::Running | Stage::Unwinding(_) => {}
     }
     let Some(open) = draft.saga.open(step, effect_id).cloned() else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use event_schema::fulfilment::{self as event, Cause, Outcome, Step};
 use event_schema::order::CancelReason;
 
-use super::draft::{Draft, cut, is_compensation};
+use super::draft::{Draft, cut};
 use super::policy::{after, elapsed};
 use super::{Pending, Phase, Rejection};
 use crate::payment;
@@ -21,7 +21,7 @@ pub(super) fn retry(
     detail: &str,
     reachable: bool,
 ) -> Result<(), Rejection> {
-    let budget = if is_compensation(open.step) {
+    let budget = if draft.saga.is_compensation(open.step) {
         draft.policy.compensation_retry_budget
     } else {
         draft.policy.retry_budget
@@ -70,8 +70,12 @@ pub(super) fn open_anew(
     if is_repeat(draft, open) {
         return Ok(());
     }
-    if open.opening >= MOST_OPENINGS {
-        let detail = format!("opened {} times, each time in vain: {detail}", open.opening);
+    let openings = open
+        .opening
+        .saturating_sub(open.first_opening)
+        .saturating_add(1);
+    if openings >= MOST_OPENINGS {
+        let detail = format!("opened {openings} times, each time in vain: {detail}");
         draft.need_operator(open.step, Cause::RetriesExhausted, &detail);
         return Ok(());
     }

@@ -49,7 +49,7 @@ pub(super) fn answered(
     }
 }
 
-fn authorised(
+pub(super) fn authorised(
     draft: &mut Draft<'_>,
     provider_payment_id: String,
     amount: Money,
@@ -80,7 +80,7 @@ fn authorised(
 }
 
 /// Holds all lines or none; what is missing, in words, when it is none.
-fn hold(draft: &mut Draft<'_>) -> Result<Option<String>, Rejection> {
+pub(super) fn hold(draft: &mut Draft<'_>) -> Result<Option<String>, Rejection> {
     let (order_id, expires_at) = (
         draft.world.order_id,
         after(draft.now, draft.policy.hold_expiry),
@@ -169,7 +169,11 @@ fn action_required(draft: &mut Draft<'_>, open: &Pending, page: Page) -> Result<
 }
 
 /// Refused for good: nothing is set aside, nothing was held, so there is nothing to put back.
-fn refused(draft: &mut Draft<'_>, code: String, message: String) -> Result<(), Rejection> {
+pub(super) fn refused(
+    draft: &mut Draft<'_>,
+    code: String,
+    message: String,
+) -> Result<(), Rejection> {
     let (code, message) = (cut(&code), cut(&message));
     draft.end_step(
         Step::Authorise,

@@ -13,6 +13,8 @@ pub(super) fn requested(
     match &draft.saga.stage {
         Stage::Completed => Err(Rejection::TooLate),
         Stage::Unwinding(_) | Stage::Compensated { .. } => Ok(()),
+        Stage::Closed(_) if draft.world.order.call_off().is_some() => Ok(()),
+        Stage::Closed(_) => Err(Rejection::TooLate),
         Stage::Running if draft.saga.is_past_no_return() => Err(Rejection::TooLate),
         // Whatever may still land is let go by the plan's void.
         Stage::Running => draft.unwind(reason, detail.as_deref()),

@@ -32,7 +32,7 @@ pub(super) fn answered(
     }
 }
 
-fn captured(draft: &mut Draft<'_>, amount: Money) -> Result<(), Rejection> {
+pub(super) fn captured(draft: &mut Draft<'_>, amount: Money) -> Result<(), Rejection> {
     if amount != draft.saga.total {
         let detail = asked_and_told(Step::Capture, draft.saga.total, amount);
         draft.need_operator(Step::Capture, Cause::AmountMismatch, &detail);
@@ -40,14 +40,13 @@ fn captured(draft: &mut Draft<'_>, amount: Money) -> Result<(), Rejection> {
     }
     draft.payment(payment::Capture { amount })?;
     draft.end_step(Step::Capture, Outcome::Ok, None);
-    let order_id = draft.world.order_id;
-    if let Some((line, rejection)) = draft
-        .stock(|_| inventory::Commit { order_id })?
-        .into_iter()
-        .next()
-    {
+    sell(draft)
+}
+
+/// The held units are sold and the order is confirmed.
+pub(super) fn sell(draft: &mut Draft<'_>) -> Result<(), Rejection> {
+    if let Some(detail) = commit(draft)? {
         // Only a history that others than the saga wrote to can come here. The money is taken: a person is told.
-        let detail = format!("{} cannot be sold: {rejection}", line.product_id);
         draft.need_operator(Step::Commit, Cause::Poisoned, &detail);
         return Ok(());
     }
@@ -55,7 +54,17 @@ fn captured(draft: &mut Draft<'_>, amount: Money) -> Result<(), Rejection> {
     draft.end_completed()
 }
 
-fn refused(draft: &mut Draft<'_>, code: &str, message: &str) -> Result<(), Rejection> {
+/// Sells the units of all lines or of none; why not, in words.
+pub(super) fn commit(draft: &mut Draft<'_>) -> Result<Option<String>, Rejection> {
+    let order_id = draft.world.order_id;
+    let refused = draft.stock(|_| inventory::Commit { order_id })?;
+    let why = |(line, rejection): (event_schema::fulfilment::Line, inventory::Rejection)| {
+        format!("{} cannot be sold: {rejection}", line.product_id)
+    };
+    Ok(refused.into_iter().next().map(why))
+}
+
+pub(super) fn refused(draft: &mut Draft<'_>, code: &str, message: &str) -> Result<(), Rejection> {
     draft.payment(payment::RefuseCapture {
         code: cut(code),
         message: cut(message),

@@ -7,7 +7,7 @@ use event_schema::order::CancelReason;
 use event_schema::{Decider, Timestamp};
 
 use super::policy::after;
-use super::steps::{Kind, Place, STEPS, forward};
+use super::steps::{Place, forward};
 use super::{Decision, Policy, Rejection, Saga, Stage, StepState, World};
 use crate::inventory::{self, Inventory};
 use crate::order::{self, Order};
@@ -63,36 +63,90 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// What the order makes of a command; asked at most once in a batch.
+    /// What the order makes of a command.
     fn order(&mut self, command: impl Into<order::Command>) -> Result<(), Rejection> {
-        self.decision
-            .order
-            .extend(Order::decide(self.world.order, command.into())?);
+        let events = match self.decision.order.as_slice() {
+            [] => Order::decide(self.world.order, command.into())?,
+            so_far => {
+                let order = so_far.iter().fold(self.world.order.clone(), Order::evolve);
+                Order::decide(&order, command.into())?
+            }
+        };
+        self.decision.order.extend(events);
         Ok(())
     }
 
-    /// What the stock of every line makes of a command each, all or none; asked at most once in a batch.
+    /// What the stock of every line makes of a command each, all or none.
     pub(super) fn stock<C: Into<inventory::Command>>(
         &mut self,
         command: impl Fn(&event::Line) -> C,
     ) -> Result<Vec<(event::Line, inventory::Rejection)>, Rejection> {
-        let mut decided: Vec<(ProductId, Vec<inventory::Event>)> = vec![];
+        let (decided, refused) = self.ask_stock(|line, _| Some(command(line)))?;
+        if refused.is_empty() {
+            self.keep(decided);
+        }
+        Ok(refused)
+    }
+
+    /// What the stock of the lines that are meant makes of a command each, every line by itself.
+    pub(super) fn stock_by_line<C: Into<inventory::Command>>(
+        &mut self,
+        command: impl FnMut(&event::Line, &inventory::State) -> Option<C>,
+    ) -> Result<Vec<(event::Line, inventory::Rejection)>, Rejection> {
+        let (decided, refused) = self.ask_stock(command)?;
+        self.keep(decided);
+        Ok(refused)
+    }
+
+    #[expect(
+        clippy::type_complexity,
+        reason = "what is decided and what is refused, by line"
+    )]
+    fn ask_stock<C: Into<inventory::Command>>(
+        &self,
+        mut command: impl FnMut(&event::Line, &inventory::State) -> Option<C>,
+    ) -> Result<
+        (
+            Vec<(ProductId, Vec<inventory::Event>)>,
+            Vec<(event::Line, inventory::Rejection)>,
+        ),
+        Rejection,
+    > {
+        let mut decided = vec![];
         let mut refused = vec![];
         for line in &self.saga.lines {
             let product_id = line.product_id;
-            let Some(stock) = self.world.stock.get(&product_id) else {
+            let Some(loaded) = self.world.stock.get(&product_id) else {
                 return Err(Rejection::StockNotLoaded { product_id });
             };
-            match Inventory::decide(stock, command(line).into()) {
+            // A stock with many holds is big; it is copied only when the batch has changed it already.
+            let changed = self
+                .decision
+                .stock
+                .get(&product_id)
+                .map(|events| events.iter().fold(loaded.clone(), Inventory::evolve));
+            let stock = changed.as_ref().unwrap_or(loaded);
+            let Some(command) = command(line, stock) else {
+                continue;
+            };
+            match Inventory::decide(stock, command.into()) {
                 Ok(events) => decided.push((product_id, events)),
                 Err(rejection) => refused.push((*line, rejection)),
             }
         }
-        if refused.is_empty() {
-            decided.retain(|(_, events)| !events.is_empty());
-            self.decision.stock.extend(decided);
+        Ok((decided, refused))
+    }
+
+    fn keep(&mut self, decided: Vec<(ProductId, Vec<inventory::Event>)>) {
+        for (product_id, events) in decided {
+            if !events.is_empty() {
+                self.decision
+                    .stock
+                    .entry(product_id)
+                    .or_default()
+                    .extend(events);
+            }
         }
-        Ok(refused)
     }
 
     /// Records the intent to call the provider, with the payment's own record of it. A repeated opening of the step
@@ -120,6 +174,12 @@ impl<'a> Draft<'a> {
             // Nothing outside is asked.
             Step::Hold | Step::Commit | Step::Release => {}
         }
+        self.intend_again(step, effect_id, opening);
+        Ok(())
+    }
+
+    /// Records the intent to call the provider under an effect id that the payment knows already.
+    pub(super) fn intend_again(&mut self, step: Step, effect_id: EffectId, opening: u32) {
         let deadline = after(self.now, self.policy.answer_deadline);
         self.record(event::Intended {
             step,
@@ -127,7 +187,6 @@ impl<'a> Draft<'a> {
             opening,
             deadline,
         });
-        Ok(())
     }
 
     /// The customer has to act until a moment.
@@ -157,10 +216,11 @@ impl<'a> Draft<'a> {
             .as_ref()
             .or(stuck)
             .filter(|open| open.step == step);
+        let tries = self.saga.step(step).map_or(1, |record| record.tries.max(1));
         self.record(event::StepEnded {
             step,
             effect_id: open.map(|open| open.effect_id),
-            attempt: open.map_or(1, |open| open.attempt),
+            attempt: open.map_or(tries, |open| open.attempt),
             outcome,
             detail: detail.map(cut),
         });
@@ -175,8 +235,28 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// An operator's command is accepted.
+    pub(super) fn accept(&mut self, commanded: event::OperatorCommanded) {
+        self.record(commanded);
+    }
+
+    /// The provider told something after a person had ended the saga.
+    pub(super) fn note_late(&mut self, late: event::LateOutcomeRecorded) {
+        self.record(late);
+    }
+
     /// Turns back: the order is called off, the plan is frozen, and whatever needs no outside world is put back.
     pub(super) fn unwind(
+        &mut self,
+        reason: CancelReason,
+        detail: Option<&str>,
+    ) -> Result<(), Rejection> {
+        self.begin_unwinding(reason, detail)?;
+        self.put_back()
+    }
+
+    /// The order is called off and the plan is frozen; nothing is put back yet.
+    pub(super) fn begin_unwinding(
         &mut self,
         reason: CancelReason,
         detail: Option<&str>,
@@ -192,7 +272,7 @@ impl<'a> Draft<'a> {
             detail,
             plan,
         });
-        self.put_back()
+        Ok(())
     }
 
     /// Turns back after the end, for a success that came too late. The order stays as it ended.
@@ -206,32 +286,43 @@ impl<'a> Draft<'a> {
 
     /// Runs what is due: everything inside, then the next effect outside; or the end, when nothing is due any more.
     pub(super) fn put_back(&mut self) -> Result<(), Rejection> {
-        while let Some(&due) = self.saga.due().first() {
-            match place(due) {
-                Place::Provider => return self.intend(due),
-                Place::Inside => {
-                    let order_id = self.world.order_id;
-                    let refused = self.stock(|_| inventory::Release {
-                        order_id,
-                        cause: ReleaseCause::Compensated,
-                    })?;
-                    if let Some((line, rejection)) = refused.into_iter().next() {
-                        return Err(Rejection::Stock {
-                            product_id: line.product_id,
-                            rejection,
-                        });
-                    }
-                    self.end_step(due, Outcome::Ok, None);
-                }
-            }
+        self.put_back_inside()?;
+        if let Some(&due) = self.saga.due().first() {
+            return self.intend(due);
         }
         match &self.saga.stage {
             Stage::Unwinding(unwinding) => {
                 let (reason, detail) = (unwinding.reason, unwinding.detail.clone());
                 self.end_compensated(reason, detail)
             }
-            Stage::Running | Stage::Completed | Stage::Compensated { .. } => Ok(()),
+            Stage::Running | Stage::Completed | Stage::Compensated { .. } | Stage::Closed(_) => {
+                Ok(())
+            }
         }
+    }
+
+    /// Runs what is due and needs no outside world; it never waits for what does.
+    pub(super) fn put_back_inside(&mut self) -> Result<(), Rejection> {
+        let due = self.saga.due();
+        for due in due
+            .into_iter()
+            .filter(|due| self.saga.place(*due) == Place::Inside)
+            .collect::<Vec<_>>()
+        {
+            let order_id = self.world.order_id;
+            let refused = self.stock(|_| inventory::Release {
+                order_id,
+                cause: ReleaseCause::Compensated,
+            })?;
+            if let Some((line, rejection)) = refused.into_iter().next() {
+                return Err(Rejection::Stock {
+                    product_id: line.product_id,
+                    rejection,
+                });
+            }
+            self.end_step(due, Outcome::Ok, None);
+        }
+        Ok(())
     }
 
     /// Ends without the order: everything is put back, or nothing ever had to be.
@@ -245,8 +336,17 @@ impl<'a> Draft<'a> {
             return Err(Rejection::CompensationDue { due });
         }
         self.order(order::FinishCancel { reason, detail })?;
-        self.record(event::Compensated { reason });
+        match self.saga.skipped_because().map(str::to_owned) {
+            None => self.record(event::Compensated { reason }),
+            // Not all of it was put back by the saga.
+            Some(because) => self.close(vec![], because),
+        }
         Ok(())
+    }
+
+    /// A person ends it; what it would still have had to see to is named.
+    pub(super) fn close(&mut self, left_due: Vec<Step>, reason: String) {
+        self.record(event::Closed { left_due, reason });
     }
 
     /// Ends with the order: every step forward is done.
@@ -256,31 +356,22 @@ impl<'a> Draft<'a> {
                 .step(step)
                 .is_none_or(|record| record.state != StepState::Done)
         };
-        let due: Vec<Step> = forward()
+        let due: Vec<Step> = forward(self.saga.table())
             .map(|spec| spec.step)
             .filter(|step| undone(*step))
             .collect();
         if !due.is_empty() || !matches!(self.saga.stage, Stage::Running) {
             return Err(Rejection::CompensationDue { due });
         }
-        self.order(order::Confirm)?;
+        self.confirm()?;
         self.record(event::Completed {});
         Ok(())
     }
-}
 
-fn place(step: Step) -> Place {
-    STEPS
-        .iter()
-        .find(|spec| spec.step == step)
-        .map_or(Place::Provider, |spec| spec.place)
-}
-
-/// Whether a step makes up for another.
-pub(super) fn is_compensation(step: Step) -> bool {
-    STEPS
-        .iter()
-        .any(|spec| spec.step == step && matches!(spec.kind, Kind::Compensating))
+    /// The order is confirmed.
+    pub(super) fn confirm(&mut self) -> Result<(), Rejection> {
+        self.order(order::Confirm)
+    }
 }
 
 /// Outsiders' text within a limit.

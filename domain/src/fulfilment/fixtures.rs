@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use event_schema::ids::{EffectId, ProductId};
+use event_schema::ids::{CommandId, EffectId, ProductId};
 use event_schema::order::{CancelReason, PaymentMethod};
-use event_schema::{Decider, EventSet, Money, Timestamp, codec};
+use event_schema::{Decider, EventSet, Money, Position, Timestamp, codec};
+use uuid::Uuid;
 
+use super::audit::{Entry, Fact, Offence, OrderAudit, Scope, StockAudit, audit};
 use super::{
-    Answer, Decision, Event, Fulfilment, Input, Policy, Rejection, Saga, Stage, State, Status,
-    Step, World, react, start,
+    Action, Answer, Decision, Event, Fulfilment, Input, OperatorCommand, Policy, Rejection, Saga,
+    Stage, State, Status, Step, World, react, start,
 };
 use crate::fixtures::{at, eur, kettle, mug, order};
 use crate::inventory::{self, Inventory};
@@ -26,6 +28,10 @@ pub(super) struct Shop {
     pub(super) policy: Policy,
     pub(super) now_ms: i64,
     pub(super) history: Vec<Event>,
+    /// Every batch so far; each is one command.
+    pub(super) batches: Vec<Decision>,
+    audit: OrderAudit,
+    stock_audit: BTreeMap<ProductId, StockAudit>,
 }
 
 impl Shop {
@@ -57,10 +63,15 @@ impl Shop {
             reason: None,
         };
         let mut stock = BTreeMap::new();
+        let mut stock_audit = BTreeMap::<_, StockAudit>::new();
         for (product, quantity) in [(mug(), 5), (kettle(), kettles)] {
             let events = Inventory::decide(&Inventory::initial(), received(quantity).into())
                 .unwrap_or_default();
             stock.insert(product, Inventory::fold(&events));
+            let audit = stock_audit.entry(product).or_default();
+            for event in &events {
+                assert_eq!(audit.apply(event), []);
+            }
         }
         let placed = event_schema::order::Placed {
             payment_method,
@@ -68,18 +79,40 @@ impl Shop {
         };
         let mut shop = Self {
             saga: Fulfilment::initial(),
-            order: Order::fold(
-                &Order::decide(&Order::initial(), order::Place::from(placed.clone()).into())
-                    .unwrap(),
-            ),
+            order: Order::initial(),
             payment: Payment::initial(),
             stock,
             policy: Policy::default(),
             now_ms: 0,
             history: vec![],
+            batches: vec![],
+            audit: OrderAudit::new(order(1)),
+            stock_audit,
         };
-        let decision = start(order(1), &placed, "sandbox", shop.now(), &shop.policy).unwrap();
+        let started = start(order(1), &placed, "sandbox", shop.now(), &shop.policy).unwrap();
+        let place = order::Place::from(placed);
+        let decision = Decision {
+            order: Order::decide(&Order::initial(), place.into()).unwrap(),
+            ..started
+        };
         shop.fold(&decision);
+        shop
+    }
+
+    /// A process starts anew and knows what is stored, nothing else.
+    pub(super) fn restarted(&self) -> Self {
+        let kettles = u32::try_from(self.stock[&kettle()].received).unwrap();
+        let mut shop = Self::placed(kettles, self.saga().method.clone());
+        shop.policy = self.policy.clone();
+        for batch in self.batches.iter().skip(1) {
+            shop.fold(batch);
+        }
+        shop.now_ms = self.now_ms;
+        assert_eq!(
+            (&shop.saga, &shop.order, &shop.payment, &shop.stock),
+            (&self.saga, &self.order, &self.payment, &self.stock),
+            "what is stored is what there is"
+        );
         shop
     }
 
@@ -182,7 +215,42 @@ impl Shop {
         (stock.available, stock.held, stock.sold)
     }
 
+    /// An operator's command is carried out.
+    #[track_caller]
+    pub(super) fn order_by_operator(&mut self, command: OperatorCommand) -> Decision {
+        self.input(Input::Commanded(command))
+    }
+
+    /// What the audit says, at every position.
+    pub(super) fn offences(&self) -> Vec<Offence> {
+        let mut entries = vec![];
+        let mut position = 0;
+        for (number, batch) in self.batches.iter().enumerate() {
+            let command_id = CommandId(Uuid::from_u128(number as u128));
+            entries.extend(facts(batch).map(|fact| {
+                position += 1;
+                Entry {
+                    position: Position(position),
+                    command_id,
+                    fact,
+                }
+            }));
+        }
+        audit(order(1), entries, Scope::EveryPosition)
+    }
+
     pub(super) fn fold(&mut self, decision: &Decision) {
+        if decision.is_empty() {
+            return;
+        }
+        self.batches.push(decision.clone());
+        for fact in facts(decision) {
+            assert_eq!(self.audit.apply(fact), []);
+            if let Fact::Stock(product, event) = fact {
+                let audit = self.stock_audit.entry(product).or_default();
+                assert_eq!(audit.apply(event), []);
+            }
+        }
         for event in &decision.saga {
             self.saga = Fulfilment::evolve(self.saga.clone(), event);
             self.history.push(event.clone());
@@ -198,6 +266,8 @@ impl Shop {
             self.stock
                 .insert(*product, events.iter().fold(stock, Inventory::evolve));
         }
+        let balance = self.audit.balance();
+        assert_eq!(balance, [], "after {:?}: {:?}", types(decision), self.saga);
         self.check();
     }
 
@@ -241,6 +311,23 @@ impl Shop {
                 );
                 assert!(matches!(self.order, order::State::Cancelled(..)));
             }
+            Stage::Closed(ending) => {
+                let named = |step| ending.left_due.contains(&step);
+                let outside = self.payment.outside().unwrap();
+                let settled = outside.received.amount + outside.returned.amount > 0;
+                assert!(
+                    kept.amount == 0
+                        || settled
+                        || named(Step::Refund)
+                        || matches!(self.order, order::State::Confirmed(_)),
+                    "money is kept and not named: {ledger:?}"
+                );
+                assert!(self.stock.values().all(|stock| stock.held == 0));
+                assert!(
+                    self.saga.deadline().is_none() && saga.stuck.is_none(),
+                    "nothing happens any more"
+                );
+            }
             Stage::Running | Stage::Unwinding(_) => {}
         }
         assert_eq!(
@@ -269,6 +356,18 @@ impl Shop {
     }
 }
 
+/// A batch's events in the order in which they are appended.
+fn facts(decision: &Decision) -> impl Iterator<Item = Fact<'_>> {
+    let saga = decision.saga.iter().map(Fact::Saga);
+    let order = decision.order.iter().map(Fact::Order);
+    let payment = decision.payment.iter().map(Fact::Payment);
+    let stock = decision
+        .stock
+        .iter()
+        .flat_map(|(product, events)| events.iter().map(move |event| Fact::Stock(*product, event)));
+    saga.chain(order).chain(payment).chain(stock)
+}
+
 /// The types of a batch's events: the saga's, the order's, the payment's, the stock's.
 pub(super) fn types(decision: &Decision) -> Vec<&'static str> {
     let saga = decision.saga.iter().map(EventSet::event_type);
@@ -282,6 +381,16 @@ pub(super) fn cancel() -> Input {
     Input::CancelRequested {
         reason: CancelReason::CustomerCancelled,
         detail: None,
+    }
+}
+
+/// The n-th command of an operator.
+pub(super) fn ordered(n: u128, action: Action) -> OperatorCommand {
+    OperatorCommand {
+        command_id: CommandId(Uuid::from_u128(0xc0_0000 + n)),
+        action,
+        reason: "the customer called".into(),
+        quarantine: None,
     }
 }
 

@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::attempt::asked_and_told;
 use super::draft::Draft;
 use super::void::record_taken;
-use crate::payment::{self, Status};
+use crate::payment;
 
 pub(super) fn answered(
     draft: &mut Draft<'_>,
@@ -19,12 +19,7 @@ pub(super) fn answered(
     effect_id: EffectId,
     answer: Answer,
 ) -> Result<(), Rejection> {
-    if !draft
-        .saga
-        .steps
-        .iter()
-        .any(|record| record.effect_id == Some(effect_id))
-    {
+    if !draft.saga.knows(effect_id) {
         return Ok(());
     }
     match answer {
@@ -58,9 +53,9 @@ fn set_aside(
     provider_payment_id: String,
     amount: Money,
 ) -> Result<(), Rejection> {
-    let same = draft.payment.provider_payment_id.as_ref() == Some(&provider_payment_id);
     // That very payment was let go or given back: this is an old answer that comes late, not a late success.
-    if same && matches!(draft.payment.status, Status::Voided | Status::Refunded) {
+    let payment = &draft.payment;
+    if payment.was_let_go(&provider_payment_id) || payment.was_given_back(&provider_payment_id) {
         return Ok(());
     }
     let detail = format!("{amount} were set aside after the end ({provider_payment_id})");
@@ -81,8 +76,7 @@ fn taken(
     provider_payment_id: String,
     amount: Money,
 ) -> Result<(), Rejection> {
-    let same = draft.payment.provider_payment_id.as_ref() == Some(&provider_payment_id);
-    if same && draft.payment.status == Status::Refunded {
+    if draft.payment.was_given_back(&provider_payment_id) {
         return Ok(());
     }
     let detail = format!("{amount} were taken after the end ({provider_payment_id})");

@@ -19,15 +19,23 @@
 //!   arrives after everything was put back is undone, once.
 //! * A hold is taken in the batch that records the capture's intent, and from then on its expiry is a no-op; a capture
 //!   refused for good puts it back at once. So a hold never expires under a running saga, and a commit never finds it
-//!   gone.
+//!   gone. A hold that outlives its saga all the same is put back when its time is over.
+//! * What can be put back without the provider never waits for it; then a person is told.
+//! * What a person orders is an input too: [`OperatorCommand`]. A saga that a person has ended stays ended; what the
+//!   provider tells later enters the books and nothing else.
 
 mod answer;
 mod attempt;
+pub mod audit;
 mod authorise;
 mod cancel;
 mod capture;
+mod closed;
 mod draft;
+mod explain;
+mod hold_expiry;
 mod late;
+mod operator;
 mod policy;
 mod refund;
 mod start;
@@ -38,7 +46,7 @@ mod void;
 
 use std::collections::BTreeMap;
 
-pub use event_schema::fulfilment::{Cause, Event, Line, Outcome, Step};
+pub use event_schema::fulfilment::{Cause, Event, Line, OperatorVerb, Outcome, Step};
 use event_schema::ids::{EffectId, OrderId, ProductId};
 use event_schema::order::CancelReason;
 use event_schema::{Decider, SagaDef, Timestamp};
@@ -47,10 +55,20 @@ use crate::command_set::command_set;
 use crate::{inventory, order, payment};
 
 pub use answer::Answer;
+pub use explain::{Choice, explain, you_may};
+pub use operator::{
+    Action, DryRun, OperatorCommand, OperatorRejection, Quarantine, Truth, dry_run,
+};
 pub use policy::Policy;
 pub use start::{Start, start};
-pub use state::{Pending, Phase, Saga, Stage, State, StepRecord, StepState, Stuck, Unwinding};
-pub use steps::{Compensation, Kind, Place, STEPS, StepSpec, VERSION, definition};
+pub use state::{
+    Ending, MOST_LATE_OUTCOMES, Pending, Phase, REMEMBERED_COMMANDS, Saga, Stage, State,
+    StepRecord, StepState, Stuck, Unwinding,
+};
+pub use steps::{
+    Compensation, DEFINITIONS, Definition, Kind, Place, STEPS, StepSpec, VERSION, carries,
+    definition, well_formed,
+};
 pub use view::{Status, StepView, StockView, View, view};
 
 use draft::Draft;
@@ -101,6 +119,9 @@ pub enum Rejection {
         /// What is due.
         due: Vec<Step>,
     },
+    /// An operator's command does not fit.
+    #[error(transparent)]
+    Operator(#[from] OperatorRejection),
     /// The order contradicts the saga.
     #[error("the order contradicts its saga")]
     Order(#[from] order::Rejection),
@@ -127,7 +148,7 @@ impl Decider for Fulfilment {
     type Event = Event;
     type Rejection = Rejection;
 
-    const SHAPE: u32 = 1;
+    const SHAPE: u32 = 2;
 
     fn initial() -> State {
         State::NotStarted
@@ -188,6 +209,10 @@ pub enum Input {
     },
     /// The moment of [`Saga::deadline`] has come.
     DeadlinePassed,
+    /// The time of the order's hold is over.
+    HoldExpired,
+    /// An operator orders something.
+    Commanded(OperatorCommand),
 }
 
 /// The events of one batch, by aggregate. Empty: already true, nothing to append.
@@ -223,7 +248,7 @@ pub fn react(
     let Some(saga) = world.saga.saga() else {
         return Err(Rejection::NotStarted);
     };
-    if saga.def != definition() {
+    if !carries(&saga.def) {
         return Err(Rejection::OtherDefinition {
             def: saga.def.clone(),
         });
@@ -237,6 +262,8 @@ pub fn react(
         } => answer::answered(&mut draft, step, effect_id, answer)?,
         Input::CancelRequested { reason, detail } => cancel::requested(&mut draft, reason, detail)?,
         Input::DeadlinePassed => attempt::deadline_passed(&mut draft)?,
+        Input::HoldExpired => hold_expiry::passed(&mut draft)?,
+        Input::Commanded(command) => operator::commanded(&mut draft, command)?,
     }
     Ok(draft.into_decision())
 }

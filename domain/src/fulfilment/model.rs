@@ -320,6 +320,7 @@ proptest! {
             }
             // A budget ran out while the answers got lost: a person was told, nothing is hidden.
             Stage::Running | Stage::Unwinding(_) => prop_assert_eq!(run.shop.status(), Status::NeedsOperator),
+            Stage::Closed(_) => prop_assert!(false, "nobody has closed it"),
         }
     }
 }

@@ -1,13 +1,20 @@
 //! What the saga remembers: its terms, its stage, every step so far, and the one effect that is open.
 
-use event_schema::fulfilment::{self as event, Cause, Event, Line, Outcome, Step};
-use event_schema::ids::EffectId;
+use std::collections::VecDeque;
+
+use event_schema::fulfilment::{self as event, Cause, Event, Line, OperatorVerb, Outcome, Step};
+use event_schema::ids::{CommandId, EffectId};
 use event_schema::order::{CancelReason, PaymentMethod};
 use event_schema::{Money, SagaDef, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::steps::{Kind, forward};
+use super::steps::{Kind, Place, StepSpec, forward, table};
 use super::view::Status;
+
+/// How many commands of operators are remembered with the saga; `done.<command id>` remembers them all.
+pub const REMEMBERED_COMMANDS: usize = 64;
+/// How many late outcomes a closed saga records; what comes on top is in the payment's callbacks.
+pub const MOST_LATE_OUTCOMES: usize = 32;
 
 /// A saga so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +46,10 @@ pub struct Saga {
     pub pending: Option<Pending>,
     /// What a person is needed for.
     pub stuck: Option<Stuck>,
+    /// What operators ordered, the latest last.
+    pub commands: VecDeque<event::OperatorCommanded>,
+    /// What the provider told after a person had ended it.
+    pub late: Vec<event::LateOutcomeRecorded>,
 }
 
 /// Where a saga stands. A stage that has ended has no room for a compensation that is still due.
@@ -55,6 +66,19 @@ pub enum Stage {
         /// Why.
         reason: CancelReason,
     },
+    /// A person has ended it. Nothing brings it back.
+    Closed(Ending),
+}
+
+/// How a person has ended a saga.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// The compensations that have not run and will not run by themselves.
+    pub left_due: Vec<Step>,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// Why the order is called off, if it is.
+    pub called_off: Option<CancelReason>,
 }
 
 /// A saga that puts back.
@@ -83,6 +107,9 @@ pub struct StepRecord {
     pub opening: u32,
     /// Tries that have ended.
     pub tries: u32,
+    /// How often the newest effect was refused for good: a provider that remembers its refusal under the key would
+    /// only repeat it when a person has it tried again.
+    pub refusals: u32,
     /// How the last one ended.
     pub outcome: Option<Outcome>,
     /// For people.
@@ -103,6 +130,8 @@ pub enum StepState {
     Overtaken,
     /// Waits for a person.
     Stuck,
+    /// A person has settled it outside.
+    Skipped,
 }
 
 /// The effect that is open.
@@ -116,6 +145,8 @@ pub struct Pending {
     pub opening: u32,
     /// The deadline that was recorded with the intent, an answer deadline after its moment: how old the key is.
     pub intent_deadline: Timestamp,
+    /// The opening with which its budget began: the first one, or the one that a person had tried again.
+    pub first_opening: u32,
     /// The try that runs or comes next, from 1.
     pub attempt: u32,
     /// What it waits for.
@@ -201,6 +232,8 @@ impl State {
                 steps: vec![],
                 pending: None,
                 stuck: None,
+                commands: VecDeque::new(),
+                late: vec![],
             })),
             (Self::Started(mut saga), event) => {
                 saga.apply(event);
@@ -217,6 +250,7 @@ impl Saga {
         match (&self.stage, &self.stuck) {
             (Stage::Completed, _) => Status::Completed,
             (Stage::Compensated { .. }, _) => Status::Compensated,
+            (Stage::Closed(_), _) => Status::Closed,
             (Stage::Running | Stage::Unwinding(_), Some(_)) => Status::NeedsOperator,
             (Stage::Running, None) => Status::Running,
             (Stage::Unwinding(_), None) => Status::Unwinding,
@@ -233,10 +267,17 @@ impl Saga {
         self.steps.iter().find(|record| record.step == step)
     }
 
+    /// Whether an effect is the newest one of a step.
+    pub(super) fn knows(&self, effect_id: EffectId) -> bool {
+        self.steps
+            .iter()
+            .any(|record| record.effect_id == Some(effect_id))
+    }
+
     /// Whether the saga has ended.
     pub fn has_ended(&self) -> bool {
         match self.stage {
-            Stage::Completed | Stage::Compensated { .. } => true,
+            Stage::Completed | Stage::Compensated { .. } | Stage::Closed(_) => true,
             Stage::Running | Stage::Unwinding(_) => false,
         }
     }
@@ -247,16 +288,44 @@ impl Saga {
             .is_some_and(|capture| capture.state != StepState::Refused)
     }
 
+    /// A remembered command of an operator.
+    pub fn command(&self, id: CommandId) -> Option<&event::OperatorCommanded> {
+        self.commands
+            .iter()
+            .find(|command| command.command_id == id)
+    }
+
+    /// The table that it ends as.
+    pub(super) fn table(&self) -> &'static [StepSpec] {
+        table(&self.def)
+    }
+
+    /// Where a step's work is done.
+    pub(super) fn place(&self, step: Step) -> Place {
+        self.table()
+            .iter()
+            .find(|spec| spec.step == step)
+            .map_or(Place::Provider, |spec| spec.place)
+    }
+
+    /// Whether a step makes up for another.
+    pub(super) fn is_compensation(&self, step: Step) -> bool {
+        self.table()
+            .iter()
+            .any(|spec| spec.step == step && matches!(spec.kind, Kind::Compensating))
+    }
+
     /// The compensations that are due if the saga turns back now: of each forward step that may have happened, the
-    /// latest first.
+    /// latest first; those inside before those at the provider, which nothing inside may have to wait for.
     pub(super) fn plan(&self) -> Vec<Step> {
+        let steps = self.table();
         let may_have_happened = |step| {
             self.step(step).is_some_and(|record| match record.state {
                 StepState::Open | StepState::Done | StepState::Overtaken | StepState::Stuck => true,
-                StepState::Refused => false,
+                StepState::Refused | StepState::Skipped => false,
             })
         };
-        forward()
+        let mut plan: Vec<Step> = forward(steps)
             .rev()
             .filter(|spec| may_have_happened(spec.step))
             .filter_map(|spec| match spec.kind {
@@ -265,7 +334,19 @@ impl Saga {
                 }
                 Kind::Retriable | Kind::Compensating => None,
             })
-            .collect()
+            .collect();
+        // Money that is certainly taken cannot be let go any more.
+        let taken = self
+            .step(Step::Capture)
+            .is_some_and(|capture| capture.state == StepState::Done);
+        if taken {
+            plan.retain(|step| *step != Step::Void);
+        }
+        plan.sort_by_key(|step| match self.place(*step) {
+            Place::Inside => 0,
+            Place::Provider => 1,
+        });
+        plan
     }
 
     /// The compensations that must run before the saga may end without the order.
@@ -273,8 +354,19 @@ impl Saga {
         match &self.stage {
             Stage::Running => self.plan(),
             Stage::Unwinding(unwinding) => unwinding.due.clone(),
-            Stage::Completed | Stage::Compensated { .. } => vec![],
+            Stage::Completed | Stage::Compensated { .. } | Stage::Closed(_) => vec![],
         }
+    }
+
+    /// Why a person has settled a step outside, if one was: such a saga ends closed.
+    pub(super) fn skipped_because(&self) -> Option<&str> {
+        let skip = |command: &&event::OperatorCommanded| command.command == OperatorVerb::Skip;
+        let last = self.commands.iter().rev().find(skip)?;
+        let skipped = |record: &StepRecord| record.state == StepState::Skipped;
+        self.steps
+            .iter()
+            .any(skipped)
+            .then_some(last.reason.as_str())
     }
 
     /// The effect that an answer may still end: the open one, or the one a person is asked about because nobody knew.
@@ -306,6 +398,7 @@ impl Saga {
                     effect_id: None,
                     opening: 0,
                     tries: 0,
+                    refusals: 0,
                     outcome: None,
                     detail: None,
                 });
@@ -314,9 +407,28 @@ impl Saga {
         &mut self.steps[at]
     }
 
-    // History happened: no event is argued with. Only an end while a compensation is due is not believed.
+    // History happened: no event is argued with. Only an end while a compensation is due is not believed, and nothing
+    // brings a saga back that a person has ended.
     pub(super) fn apply(&mut self, event: &Event) {
+        let closed = matches!(self.stage, Stage::Closed(_));
         match event {
+            Event::OperatorCommanded(e) => self.commanded(e),
+            Event::LateOutcomeRecorded(e) => {
+                if self.late.len() < MOST_LATE_OUTCOMES {
+                    self.late.push(e.clone());
+                }
+            }
+            Event::Started(_)
+            | Event::Intended(_)
+            | Event::CustomerAwaited(_)
+            | Event::AttemptEnded(_)
+            | Event::StepEnded(_)
+            | Event::UnwindingBegan(_)
+            | Event::NeedsOperator(_)
+            | Event::Completed(_)
+            | Event::Compensated(_)
+            | Event::Closed(_)
+                if closed => {}
             Event::Started(_) => {}
             Event::Intended(e) => self.intended(e),
             Event::CustomerAwaited(e) => {
@@ -343,12 +455,10 @@ impl Saga {
             }
             Event::StepEnded(e) => self.step_ended(e),
             Event::UnwindingBegan(e) => {
-                let overtaken = self
-                    .pending
-                    .take()
-                    .or(self.stuck.take().and_then(|stuck| stuck.open));
-                if let Some(overtaken) = overtaken {
-                    self.record(overtaken.step).state = StepState::Overtaken;
+                let pending = self.pending.take().map(|pending| pending.step);
+                let stuck = self.stuck.take().map(|stuck| stuck.step);
+                if let Some(overtaken) = pending.or(stuck) {
+                    self.record(overtaken).state = StepState::Overtaken;
                 }
                 self.stage = Stage::Unwinding(Unwinding {
                     reason: e.reason,
@@ -379,32 +489,82 @@ impl Saga {
                     self.end(Stage::Compensated { reason: e.reason });
                 }
             }
+            Event::Closed(e) => {
+                let called_off = match &self.stage {
+                    Stage::Unwinding(unwinding) => Some(unwinding.reason),
+                    Stage::Compensated { reason } => Some(*reason),
+                    Stage::Running | Stage::Completed | Stage::Closed(_) => None,
+                };
+                self.end(Stage::Closed(Ending {
+                    left_due: e.left_due.clone(),
+                    reason: e.reason.clone(),
+                    called_off,
+                }));
+            }
+        }
+    }
+
+    fn commanded(&mut self, e: &event::OperatorCommanded) {
+        if self.commands.len() >= REMEMBERED_COMMANDS {
+            self.commands.pop_front();
+        }
+        self.commands.push_back(e.clone());
+        let (OperatorVerb::Skip, Some(step)) = (e.command, e.step) else {
+            return;
+        };
+        if self.stuck.as_ref().is_some_and(|stuck| stuck.step == step) {
+            self.stuck = None;
+        }
+        self.record(step).state = StepState::Skipped;
+        if let Stage::Unwinding(unwinding) = &mut self.stage {
+            unwinding.due.retain(|due| *due != step);
         }
     }
 
     fn intended(&mut self, e: &event::Intended) {
-        // The same step under a new effect id goes on counting; another step starts anew.
-        let before = self.pending.take().filter(|pending| pending.step == e.step);
-        self.stuck = None;
+        // The same step under a new effect id goes on counting; another step starts anew. What a person has tried
+        // again goes on counting too, so that no two tries of one effect are ever taken for one, but its budget is
+        // fresh.
+        let stuck = self.stuck.take();
+        let fresh = stuck.is_some();
+        let before = self
+            .pending
+            .take()
+            .or(stuck.and_then(|stuck| stuck.open))
+            .filter(|before| before.step == e.step);
+        let record = self.record(e.step);
+        let again = record.effect_id == Some(e.effect_id);
+        let tries_so_far = if again { record.tries } else { 0 };
+        let tries = before
+            .as_ref()
+            .map_or(tries_so_far, |before| before.attempt.max(tries_so_far));
+        record.state = StepState::Open;
+        record.effect_id = Some(e.effect_id);
+        record.opening = e.opening;
+        record.tries = tries;
+        if !again {
+            record.refusals = 0;
+        }
+        record.outcome = None;
+        record.detail = None;
+        let kept = before.as_ref().filter(|_| !fresh);
         self.pending = Some(Pending {
             step: e.step,
             effect_id: e.effect_id,
             opening: e.opening,
-            intent_deadline: e.deadline,
-            attempt: before
+            // A call that is made again has the key of the first one.
+            intent_deadline: before
                 .as_ref()
-                .map_or(1, |before| before.attempt.saturating_add(1)),
+                .filter(|before| before.effect_id == e.effect_id)
+                .map_or(e.deadline, |before| before.intent_deadline),
+            first_opening: kept.map_or(e.opening, |before| before.first_opening),
+            attempt: tries.saturating_add(1),
             phase: Phase::InFlight { until: e.deadline },
-            budget_used_ms: before.as_ref().map_or(0, |before| before.budget_used_ms),
-            customer_until: None,
+            budget_used_ms: kept.map_or(0, |before| before.budget_used_ms),
+            customer_until: before
+                .filter(|_| again)
+                .and_then(|before| before.customer_until),
         });
-        let record = self.record(e.step);
-        record.state = StepState::Open;
-        record.effect_id = Some(e.effect_id);
-        record.opening = e.opening;
-        record.tries = before.map_or(0, |before| before.attempt);
-        record.outcome = None;
-        record.detail = None;
         // Money that turned out to be taken cannot be let go any more: giving it back is due in its place.
         if let (Step::Refund, Stage::Unwinding(unwinding)) = (e.step, &mut self.stage) {
             for due in &mut unwinding.due {
@@ -431,6 +591,9 @@ impl Saga {
             self.stuck = None;
         }
         let record = self.record(e.step);
+        if e.outcome == Outcome::Refused {
+            record.refusals = record.refusals.saturating_add(1);
+        }
         record.state = match e.outcome {
             Outcome::Ok => StepState::Done,
             Outcome::Refused => StepState::Refused,

@@ -24,6 +24,8 @@ pub enum Status {
     Completed,
     /// Everything was put back.
     Compensated,
+    /// Ended by a person.
+    Closed,
 }
 
 impl Status {
@@ -35,6 +37,7 @@ impl Status {
             Self::NeedsOperator => "needs_operator",
             Self::Completed => "completed",
             Self::Compensated => "compensated",
+            Self::Closed => "closed",
         }
     }
 }
@@ -52,6 +55,10 @@ pub struct View {
     pub cause_detail: Option<String>,
     /// Why the order is called off.
     pub reason: Option<CancelReason>,
+    /// What had not run when a person ended it.
+    pub left_due: Vec<Step>,
+    /// Why a person has ended it.
+    pub closed_because: Option<String>,
     /// When it wants to be woken if nothing else happens.
     pub deadline: Option<Timestamp>,
     /// The effect that is open.
@@ -71,7 +78,8 @@ pub struct View {
 pub struct StepView {
     /// Which.
     pub step: Step,
-    /// One of `waiting, in_flight, backing_off, awaiting_customer, done, refused, overtaken, stuck`.
+    /// One of `waiting, in_flight, backing_off, awaiting_customer, done, refused, overtaken, stuck,
+    /// skipped`.
     pub state: &'static str,
     /// Tries that have ended.
     pub tries: u32,
@@ -113,6 +121,19 @@ pub fn view(saga: &State, payment: &payment::State) -> Option<View> {
             Stage::Running | Stage::Completed => None,
             Stage::Unwinding(unwinding) => Some(unwinding.reason),
             Stage::Compensated { reason } => Some(*reason),
+            Stage::Closed(ending) => ending.called_off,
+        },
+        left_due: match &saga.stage {
+            Stage::Closed(ending) => ending.left_due.clone(),
+            Stage::Running | Stage::Unwinding(_) | Stage::Completed | Stage::Compensated { .. } => {
+                vec![]
+            }
+        },
+        closed_because: match &saga.stage {
+            Stage::Closed(ending) => Some(ending.reason.clone()),
+            Stage::Running | Stage::Unwinding(_) | Stage::Completed | Stage::Compensated { .. } => {
+                None
+            }
         },
         deadline: saga.deadline(),
         pending: saga.pending.clone(),
@@ -131,6 +152,7 @@ fn steps(saga: &Saga) -> Vec<StepView> {
             StepState::Refused => "refused",
             StepState::Overtaken => "overtaken",
             StepState::Stuck => "stuck",
+            StepState::Skipped => "skipped",
             StepState::Open => match saga.pending.as_ref().map(|pending| pending.phase) {
                 Some(Phase::Backoff { .. }) => "backing_off",
                 Some(Phase::AwaitingCustomer { .. }) => "awaiting_customer",
@@ -143,8 +165,9 @@ fn steps(saga: &Saga) -> Vec<StepView> {
         detail: record.detail.clone(),
     });
     let to_come: Vec<Step> = match &saga.stage {
-        Stage::Running => forward().map(|spec| spec.step).collect(),
+        Stage::Running => forward(saga.table()).map(|spec| spec.step).collect(),
         Stage::Unwinding(unwinding) => unwinding.due.clone(),
+        Stage::Closed(ending) => ending.left_due.clone(),
         Stage::Completed | Stage::Compensated { .. } => vec![],
     };
     let waiting = to_come
@@ -167,7 +190,7 @@ fn stock(saga: &Saga) -> Vec<StockView> {
             .is_some_and(|record| record.state == StepState::Done)
     };
     let (sold, released) = (done(Step::Commit), done(Step::Release));
-    let held = done(Step::Hold) && !sold && !released;
+    let held = done(Step::Hold) && !sold && !released && !saga.has_ended();
     let units = |quantity, are| if are { quantity } else { 0 };
     saga.lines
         .iter()

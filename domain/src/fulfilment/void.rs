@@ -32,7 +32,7 @@ pub(super) fn answered(
     }
 }
 
-fn voided(draft: &mut Draft<'_>, detail: Option<&str>) -> Result<(), Rejection> {
+pub(super) fn voided(draft: &mut Draft<'_>, detail: Option<&str>) -> Result<(), Rejection> {
     draft.payment(payment::Void)?;
     draft.end_step(Step::Void, Outcome::Ok, detail);
     draft.put_back()
@@ -75,7 +75,7 @@ pub(super) fn record_taken(
     draft.payment(payment::Capture { amount })
 }
 
-fn refused(draft: &mut Draft<'_>, code: &str, message: &str) -> Result<(), Rejection> {
+pub(super) fn refused(draft: &mut Draft<'_>, code: &str, message: &str) -> Result<(), Rejection> {
     let detail = format!("{code}: {message}");
     draft.payment(payment::RefuseVoid {
         code: cut(code),

@@ -7,13 +7,15 @@
 //!
 //! All commands but one come from the saga `fulfilment`, decided in one batch with its own events. `RecordCallback`
 //! comes from outside: it never moves money here, it only tells the saga to look the truth up at the provider.
-//! The ledger never lies: 0 ≤ refunded ≤ captured ≤ authorised at every position.
+//! The ledger never lies: 0 ≤ refunded ≤ captured ≤ authorised at every position. It is the provider's; what a person
+//! has settled outside stands beside it.
 
 mod authorise;
 mod callback;
 mod capture;
 mod refund;
 mod request;
+mod settle_outside;
 mod state;
 mod unknown;
 mod void;
@@ -28,7 +30,8 @@ pub use callback::{REMEMBERED_CALLBACKS, RecordCallback};
 pub use capture::{Capture, RefuseCapture, RequestCapture};
 pub use refund::{Refund, RefuseRefund, RequestRefund};
 pub use request::{Request, RequireAction};
-pub use state::{Ledger, State, Status};
+pub use settle_outside::SettleOutside;
+pub use state::{Ledger, Outside, State, Status};
 pub use unknown::MarkUnknown;
 pub use void::{RefuseVoid, RequestVoid, Void};
 
@@ -63,6 +66,8 @@ command_set! {
         RefuseRefund,
         /// A call had no answer that can be used.
         MarkUnknown,
+        /// A person has settled it outside the provider.
+        SettleOutside,
         /// A signed callback arrived.
         RecordCallback,
     }
@@ -114,7 +119,7 @@ impl Decider for Payment {
     type Event = Event;
     type Rejection = Rejection;
 
-    const SHAPE: u32 = 1;
+    const SHAPE: u32 = 2;
 
     fn initial() -> State {
         State::default()
@@ -140,6 +145,7 @@ impl Decider for Payment {
             Command::Refund(refund) => refund.decide(state),
             Command::RefuseRefund(refuse) => refuse.decide(state),
             Command::MarkUnknown(mark) => mark.decide(state),
+            Command::SettleOutside(settle) => settle.decide(state),
             Command::RecordCallback(record) => record.decide(state),
         }
     }

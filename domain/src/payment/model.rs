@@ -9,7 +9,7 @@ use super::fixtures::{effect, require_action};
 use super::{
     Authorise, Capture, Command, Decline, MarkUnknown, Payment, RecordCallback, Refund,
     RefuseCapture, RefuseRefund, RefuseVoid, Request, RequestCapture, RequestRefund, RequestVoid,
-    Void,
+    SettleOutside, Void,
 };
 use crate::fixtures::at;
 
@@ -90,6 +90,16 @@ fn any_command() -> impl Strategy<Value = Command> {
             detail: "no answer".into()
         }
         .into()),
+        (prop_oneof![Just("capture"), Just("refund")], amount.clone()).prop_map(
+            |(step, amount)| {
+                SettleOutside {
+                    step: step.into(),
+                    amount,
+                    reason: "bank transfer".into(),
+                }
+                .into()
+            }
+        ),
         (id, amount).prop_map(|(id, amount)| RecordCallback {
             provider: "sandbox".into(),
             provider_event_id: format!("evt_{id}"),
@@ -117,8 +127,12 @@ proptest! {
                 prop_assert!(ledger.captured.amount <= ledger.authorised.amount);
             }
             match command {
-                // A refusal is a fact each time it is heard; the saga hears it once.
-                Command::RefuseCapture(_) | Command::RefuseVoid(_) | Command::RefuseRefund(_) => {}
+                // A refusal is a fact each time it is heard, and what a person settles each time it is said; the saga
+                // hears either once.
+                Command::RefuseCapture(_)
+                | Command::RefuseVoid(_)
+                | Command::RefuseRefund(_)
+                | Command::SettleOutside(_) => {}
                 again @ (Command::Request(_)
                 | Command::RequireAction(_)
                 | Command::Authorise(_)

@@ -8,6 +8,10 @@ use event_schema::{Currency, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::callback::REMEMBERED_CALLBACKS;
+use super::settle_outside::Way;
+
+/// How many of the provider's payments that were put back are remembered.
+const REMEMBERED_PUT_BACK: usize = 16;
 
 /// How a payment stands, in the words of the API.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +66,15 @@ pub struct Ledger {
     pub refunded: Money,
 }
 
+/// What a person has settled outside the provider, beside the provider's own sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// Received in all, such as by bank transfer.
+    pub received: Money,
+    /// Given back in all.
+    pub returned: Money,
+}
+
 /// A payment so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -91,6 +104,10 @@ pub struct State {
     authorised: i64,
     captured: i64,
     refunded: i64,
+    received_outside: i64,
+    returned_outside: i64,
+    let_go: VecDeque<String>,
+    given_back: VecDeque<String>,
     callbacks: VecDeque<String>,
 }
 
@@ -103,6 +120,25 @@ impl State {
             captured: Money::new(self.captured, currency),
             refunded: Money::new(self.refunded, currency),
         })
+    }
+
+    /// What was settled outside the provider, once money was asked for.
+    pub fn outside(&self) -> Option<Outside> {
+        let currency = self.currency()?;
+        Some(Outside {
+            received: Money::new(self.received_outside, currency),
+            returned: Money::new(self.returned_outside, currency),
+        })
+    }
+
+    /// Whether this very payment of the provider was let go; what is told of it later is old.
+    pub fn was_let_go(&self, provider_payment_id: &str) -> bool {
+        self.let_go.iter().any(|id| id == provider_payment_id)
+    }
+
+    /// Whether this very payment of the provider was given back; what is told of it later is old.
+    pub fn was_given_back(&self, provider_payment_id: &str) -> bool {
+        self.given_back.iter().any(|id| id == provider_payment_id)
     }
 
     /// What is set aside and neither taken nor let go.
@@ -194,6 +230,7 @@ impl State {
             Event::VoidRequested(e) => self.void_effect = Some(e.effect_id),
             Event::Voided(_) => {
                 self.authorised = self.captured;
+                remember(&mut self.let_go, self.provider_payment_id.as_ref());
                 self.known(Status::Voided);
             }
             Event::VoidRefused(_) => self.known(self.settled()),
@@ -204,6 +241,9 @@ impl State {
             Event::Refunded(e) => {
                 self.refunded = self.refunded.saturating_add(e.amount.amount);
                 self.refund_id = Some(e.refund_id.clone());
+                if !self.has_refundable() {
+                    remember(&mut self.given_back, self.provider_payment_id.as_ref());
+                }
                 self.known(self.settled());
             }
             // The customer still waits for the money, whoever has to see to it.
@@ -212,6 +252,20 @@ impl State {
                 self.unknown_step = Some(e.step.clone());
                 if self.status != Status::RefundPending {
                     self.status = Status::Unknown;
+                }
+            }
+            Event::SettledOutside(e) => {
+                let amount = e.amount.amount;
+                match Way::of(&e.step) {
+                    Way::Received => {
+                        self.received_outside = self.received_outside.saturating_add(amount);
+                        self.known(Status::Captured);
+                    }
+                    Way::LetGo => self.known(Status::Voided),
+                    Way::Returned => {
+                        self.returned_outside = self.returned_outside.saturating_add(amount);
+                        self.known(Status::Refunded);
+                    }
                 }
             }
             Event::CallbackRecorded(e) => {
@@ -223,4 +277,15 @@ impl State {
         }
         self
     }
+}
+
+fn remember(ids: &mut VecDeque<String>, id: Option<&String>) {
+    let Some(id) = id else { return };
+    if ids.contains(id) {
+        return;
+    }
+    if ids.len() >= REMEMBERED_PUT_BACK {
+        ids.pop_front();
+    }
+    ids.push_back(id.clone());
 }

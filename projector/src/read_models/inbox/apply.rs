@@ -119,7 +119,9 @@ fn tell_of_payment(
         | Event::VoidRefused(_)
         | Event::RefundRefused(_)
         | Event::OutcomeUnknown(_)
-        | Event::CallbackRecorded(_) => return Ok(None),
+        | Event::CallbackRecorded(_)
+        // Whoever settled it outside has told the customer himself, in what way the money goes.
+        | Event::SettledOutside(_) => return Ok(None),
     };
     let order = known(recorded, id, facts)?;
     note(recorded, Some(order.customer_id), Some(id), message(order)).map(Some)
@@ -142,7 +144,10 @@ fn tell_of_saga(recorded: &Recorded, id: Uuid) -> Result<Option<Notification>, A
         | Event::StepEnded(_)
         | Event::UnwindingBegan(_)
         | Event::Completed(_)
-        | Event::Compensated(_) => Ok(None),
+        | Event::Compensated(_)
+        | Event::OperatorCommanded(_)
+        | Event::Closed(_)
+        | Event::LateOutcomeRecorded(_) => Ok(None),
     }
 }
 

@@ -147,6 +147,14 @@ impl Payment {
                     attempt.detail = Some(e.detail);
                 }
             }
+            // The provider's sums stay as they are; for the customer it is settled.
+            Event::SettledOutside(e) => {
+                self.status = match e.step.as_str() {
+                    "void" => Status::Voided,
+                    "refund" => Status::Refunded,
+                    _ => Status::Captured,
+                };
+            }
             // A reason to look the truth up, not the truth.
             Event::CallbackRecorded(_) => {}
         }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use event_schema::fulfilment::{
-    Event, Intended, Line, NeedsOperator, Outcome, Started, Step, StepEnded, UnwindingBegan,
+    Event, Intended, Line, NeedsOperator, OperatorCommanded, OperatorVerb, Outcome, Started, Step,
+    StepEnded, UnwindingBegan,
 };
 use event_schema::ids::EffectId;
 use event_schema::{Recorded, Timestamp};
@@ -44,6 +45,7 @@ pub(super) enum Stage {
     Unwinding,
     Completed,
     Compensated,
+    Closed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +69,7 @@ pub(super) struct Pending {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StepRow {
     pub step: Step,
-    /// waiting, in_flight, backing_off, awaiting_customer, done, refused, overtaken or stuck.
+    /// waiting, in_flight, backing_off, awaiting_customer, done, refused, overtaken, stuck or skipped.
     pub state: String,
     pub tries: u32,
     pub outcome: Option<String>,
@@ -107,11 +109,12 @@ pub(super) fn fold(
 }
 
 impl Saga {
-    /// running, unwinding, needs_operator, completed or compensated.
+    /// running, unwinding, needs_operator, completed, compensated or closed.
     pub fn status(&self) -> &'static str {
         match (self.stage, &self.stuck) {
             (Stage::Completed, _) => "completed",
             (Stage::Compensated, _) => "compensated",
+            (Stage::Closed, _) => "closed",
             (Stage::Running | Stage::Unwinding, Some(_)) => "needs_operator",
             (Stage::Running, None) => "running",
             (Stage::Unwinding, None) => "unwinding",
@@ -145,7 +148,8 @@ impl Saga {
     pub fn all_steps(&self) -> Vec<StepRow> {
         let to_come: &[Step] = match self.stage {
             Stage::Running => &FORWARD,
-            Stage::Unwinding => &self.due,
+            // What a person has left due stays to be read.
+            Stage::Unwinding | Stage::Closed => &self.due,
             Stage::Completed | Stage::Compensated => &[],
         };
         let opened = |step: Step| self.steps.iter().any(|row| row.step == step);
@@ -164,7 +168,11 @@ impl Saga {
                 .any(|row| row.step == step && row.state == "done")
         };
         let sold = done(Step::Commit);
-        let held = done(Step::Hold) && !sold && !done(Step::Release);
+        let over = matches!(
+            self.stage,
+            Stage::Completed | Stage::Compensated | Stage::Closed
+        );
+        let held = done(Step::Hold) && !sold && !done(Step::Release) && !over;
         let units = |quantity, are: bool| if are { quantity } else { 0 };
         self.lines.iter().map(move |line| {
             (
@@ -196,6 +204,10 @@ impl Saga {
     }
 
     fn go_on(&mut self, event: Event) {
+        // Nothing brings a saga back that a person has ended.
+        if self.stage == Stage::Closed {
+            return;
+        }
         match event {
             Event::Started(_) => {}
             Event::Intended(e) => self.intend(&e),
@@ -237,6 +249,13 @@ impl Saga {
                 self.reason = Some(e.reason.as_str().to_owned());
                 self.end(Stage::Compensated);
             }
+            Event::OperatorCommanded(e) => self.command(&e),
+            Event::Closed(e) => {
+                self.due = e.left_due;
+                self.end(Stage::Closed);
+            }
+            // Told after the end: it is in the payment's own events.
+            Event::LateOutcomeRecorded(_) => {}
         }
     }
 
@@ -246,8 +265,17 @@ impl Saga {
             .pending
             .take()
             .filter(|pending| pending.step == intended.step);
-        let tries = before.map_or(0, |before| before.attempt);
-        self.stuck = None;
+        // What a person has tried again goes on counting too.
+        let stuck = self.stuck.take();
+        let again = self.row(intended.step).effect_id == Some(intended.effect_id);
+        let so_far = self.row(intended.step).tries;
+        let tries = match (before, stuck) {
+            (Some(before), _) => before.attempt,
+            // Its last try has ended without being counted: it was the one that used the budget up.
+            (None, Some(stuck)) if again && stuck.open => so_far.saturating_add(1),
+            (None, _) if again => so_far,
+            (None, _) => 0,
+        };
         self.pending = Some(Pending {
             step: intended.step,
             attempt: tries.saturating_add(1),
@@ -300,13 +328,9 @@ impl Saga {
     }
 
     fn unwind(&mut self, began: UnwindingBegan) {
-        let overtaken = self.pending.take().map(|pending| pending.step);
-        let overtaken = overtaken.or(self
-            .stuck
-            .take()
-            .filter(|stuck| stuck.open)
-            .map(|stuck| stuck.step));
-        if let Some(step) = overtaken {
+        let pending = self.pending.take().map(|pending| pending.step);
+        let stuck = self.stuck.take().map(|stuck| stuck.step);
+        if let Some(step) = pending.or(stuck) {
             self.row(step).state = "overtaken".into();
         }
         self.stage = Stage::Unwinding;
@@ -326,6 +350,17 @@ impl Saga {
             detail: needs.detail,
             open,
         });
+    }
+
+    fn command(&mut self, commanded: &OperatorCommanded) {
+        let (OperatorVerb::Skip, Some(step)) = (commanded.command, commanded.step) else {
+            return;
+        };
+        if self.stuck.as_ref().is_some_and(|stuck| stuck.step == step) {
+            self.stuck = None;
+        }
+        self.due.retain(|due| *due != step);
+        self.row(step).state = "skipped".into();
     }
 
     fn end(&mut self, stage: Stage) {

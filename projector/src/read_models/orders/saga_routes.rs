@@ -57,7 +57,7 @@ pub struct SagaView {
 pub struct SagaStep {
     /// Which.
     pub step: String,
-    /// waiting, in_flight, backing_off, awaiting_customer, done, refused, overtaken or stuck.
+    /// waiting, in_flight, backing_off, awaiting_customer, done, refused, overtaken, stuck or skipped.
     pub state: String,
     /// Tries so far.
     pub tries: u32,
