@@ -22,6 +22,7 @@ pub struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::enum_variant_names, reason = "CommandApi is a role's name")]
 pub enum Command {
     /// Start everything on this machine: servers, migrations, demo shop, all services on one port.
     Up,

@@ -1,4 +1,13 @@
 //! `waybill`: the one binary people meet. It reads settings and a command, and composes the service libraries.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests fail by panicking"
+    )
+)]
 
 mod bench;
 mod cli;
@@ -10,7 +19,6 @@ mod migrate;
 mod out;
 mod progress_bar;
 mod projections;
-
 mod running;
 mod token;
 mod up;

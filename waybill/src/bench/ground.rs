@@ -3,10 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use dev_servers::{Finder, Notice, NatsCluster, NatsOptions, NatsServer, Postgres, PostgresOptions, Progress};
+use dev_servers::{
+    Finder, NatsCluster, NatsOptions, NatsServer, Notice, Postgres, PostgresOptions, Progress,
+};
 use event_schema::Position;
 use event_store::{EventStore, JetStreamStore, topology};
 use secrecy::SecretString;
@@ -50,7 +53,9 @@ impl Broker {
     /// Stops and starts a lone server of ours, so that nothing of the log is in its memory, and waits until it
     /// answers. Others are left alone.
     pub async fn restart(&self, store: &dyn EventStore) -> anyhow::Result<()> {
-        let Self::One(server) = self else { return Ok(()) };
+        let Self::One(server) = self else {
+            return Ok(());
+        };
         // Blocks the thread for some tens of milliseconds; nobody else works meanwhile.
         tokio::task::block_in_place(|| server.restart())?;
         let until = Instant::now() + BACK_LIMIT;
@@ -75,7 +80,7 @@ pub struct Ground {
     load_before: Option<String>,
     // The servers first: they are stopped before their folder goes.
     broker: Arc<Broker>,
-    _postgres: Option<Postgres>,
+    postgres: Option<Postgres>,
     folder: Option<TempDir>,
 }
 
@@ -105,7 +110,9 @@ impl Ground {
             Broker::Cluster(cluster) => cluster.servers().len(),
             Broker::One(_) | Broker::Theirs => 1,
         };
-        settings.database_url = postgres.as_ref().map(|server| SecretString::from(server.url()));
+        settings.database_url = postgres
+            .as_ref()
+            .map(|server| SecretString::from(server.url()));
         settings.data_dir = folder.path().join("shop");
         settings.signing_key_file = folder.path().join("signing.key");
         let nats = nats::connect(&settings, "bench").await?;
@@ -117,14 +124,18 @@ impl Ground {
             fsync: Some(fsync),
             load_before,
             broker: Arc::new(broker),
-            _postgres: postgres,
+            postgres,
             folder: Some(folder),
         };
         ground.prepare().await?;
         Ok(ground)
     }
 
-    async fn theirs(settings: &Settings, needs: Needs, load_before: Option<String>) -> anyhow::Result<Self> {
+    async fn theirs(
+        settings: &Settings,
+        needs: Needs,
+        load_before: Option<String>,
+    ) -> anyhow::Result<Self> {
         if settings.nats_url.is_none() || settings.database_url.is_none() {
             bail!("--use-settings needs WAYBILL_NATS_URL and WAYBILL_DATABASE_URL");
         }
@@ -137,7 +148,7 @@ impl Ground {
             fsync: None,
             load_before,
             broker: Arc::new(Broker::Theirs),
-            _postgres: None,
+            postgres: None,
             folder: None,
         };
         // Before anything is written: a log forgets nothing.
@@ -165,6 +176,14 @@ impl Ground {
     /// Connections to the database.
     pub async fn pool(&self, role: &str) -> anyhow::Result<PgPool> {
         handles::pool(&self.settings, role).await
+    }
+
+    /// A new, empty database beside the bench's; only on a server of our own.
+    pub async fn fresh_database(&self) -> anyhow::Result<Option<SecretString>> {
+        match &self.postgres {
+            Some(server) => Ok(Some(server.fresh_database().await?.into())),
+            None => Ok(None),
+        }
     }
 
     /// Personal keys.
@@ -222,7 +241,14 @@ impl Ground {
         report.set("cores_shared_by", "client, broker and database");
         report.set("load_average_before", &self.load_before);
         report.set("load_average_after", load_average());
-        report.set("build", if cfg!(debug_assertions) { "debug" } else { "release" });
+        report.set(
+            "build",
+            if cfg!(debug_assertions) {
+                "debug"
+            } else {
+                "release"
+            },
+        );
         if file_system_is_memory(self.folder.as_ref().map(TempDir::path)) {
             report.remarks.push(
                 "The servers' folder lies in memory, where fsync costs nothing; choose a folder on a disk (--folder)."
@@ -241,6 +267,15 @@ impl Ground {
     }
 }
 
+/// Opens connections beforehand: signing in takes its time, and none of it is what is measured.
+pub async fn warm(pool: &PgPool, connections: usize) -> anyhow::Result<()> {
+    let mut held = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        held.push(pool.acquire().await?);
+    }
+    Ok(())
+}
+
 /// A log that somebody else began, or rows that were built from another log, are a shop's.
 async fn refuse_a_shop(ground: &Ground) -> anyhow::Result<()> {
     let store = ground.store().await?;
@@ -255,23 +290,43 @@ async fn refuse_a_shop(ground: &Ground) -> anyhow::Result<()> {
         }
     }
     let pool = ground.pool("bench").await?;
-    let there: bool = sqlx::query_scalar("select to_regclass('read.checkpoint') is not null").fetch_one(&pool).await?;
+    let there: bool = sqlx::query_scalar("select to_regclass('read.checkpoint') is not null")
+        .fetch_one(&pool)
+        .await?;
     if there {
         let identity = store.identity().await?.to_string();
-        let foreign: Option<String> =
-            sqlx::query_scalar("select log from read.checkpoint where log <> '' and log <> $1 limit 1")
-                .bind(&identity)
-                .fetch_optional(&pool)
-                .await?;
+        let foreign: Option<String> = sqlx::query_scalar(
+            "select log from read.checkpoint where log <> '' and log <> $1 limit 1",
+        )
+        .bind(&identity)
+        .fetch_optional(&pool)
+        .await?;
         if let Some(log) = foreign {
-            bail!("the read models of WAYBILL_DATABASE_URL were built from another log ({log}): give the bench a database of its own");
+            bail!(
+                "the read models of WAYBILL_DATABASE_URL were built from another log ({log}): give the bench a database of its own"
+            );
         }
     }
     Ok(())
 }
 
-fn start(root: &Path, nodes: &str, fsync: bool, needs: Needs) -> anyhow::Result<(Broker, Option<Postgres>)> {
-    let finder = Finder::new().with_progress(Progress::new(|notice: &Notice| out::note(format!("  {notice}"))));
+fn start(
+    root: &Path,
+    nodes: &str,
+    fsync: bool,
+    needs: Needs,
+) -> anyhow::Result<(Broker, Option<Postgres>)> {
+    let quiet = Arc::new(AtomicBool::new(false));
+    let tell = {
+        let quiet = Arc::clone(&quiet);
+        move |notice: &Notice| {
+            // Restarts in the middle of a bench are nobody's news.
+            if !quiet.load(Ordering::Relaxed) {
+                out::note(format!("  {notice}"));
+            }
+        }
+    };
+    let finder = Finder::new().with_progress(Progress::new(tell));
     let broker = if nodes == "1" {
         let mut options = NatsOptions::new(root.join("nats"));
         if !fsync {
@@ -288,6 +343,7 @@ fn start(root: &Path, nodes: &str, fsync: bool, needs: Needs) -> anyhow::Result<
             Some(Postgres::start(&finder, options).context("Postgres")?)
         }
     };
+    quiet.store(true, Ordering::Relaxed);
     Ok((broker, postgres))
 }
 
@@ -300,7 +356,12 @@ fn folder(parent: Option<&Path>) -> anyhow::Result<TempDir> {
         .prefix("waybill-bench-")
         .permissions(std::fs::Permissions::from_mode(FOLDER_MODE))
         .tempdir_in(&parent)
-        .with_context(|| format!("no folder for the servers can be made in {}", parent.display()))
+        .with_context(|| {
+            format!(
+                "no folder for the servers can be made in {}",
+                parent.display()
+            )
+        })
 }
 
 /// `ext4`, `tmpfs`: of the longest mount point that the folder lies under.
@@ -312,7 +373,10 @@ fn file_system(folder: &Path) -> Option<String> {
         let (at, kind) = (PathBuf::from(fields.nth(1)?), fields.next()?.to_owned());
         folder.starts_with(&at).then_some((at, kind))
     };
-    let longest = mounts.lines().filter_map(mount).max_by_key(|(at, _)| at.as_os_str().len());
+    let longest = mounts
+        .lines()
+        .filter_map(mount)
+        .max_by_key(|(at, _)| at.as_os_str().len());
     longest.map(|(_, kind)| kind)
 }
 
@@ -343,7 +407,10 @@ mod tests {
     #[tokio::test]
     async fn settings_without_servers_are_refused_before_anything_is_done() {
         let settings = service_kit::SettingsArgs::default().resolve().unwrap();
-        let error = Ground::theirs(&settings, Needs::Both, None).await.err().unwrap();
+        let error = Ground::theirs(&settings, Needs::Both, None)
+            .await
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("WAYBILL_NATS_URL"), "{error}");
     }
 }

@@ -17,7 +17,7 @@ mod story;
 mod tally;
 mod times;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use service_kit::{Settings, Shutdown};
@@ -27,6 +27,10 @@ use ground::{Ground, Needs};
 pub use options::BenchCommand;
 use options::Common;
 use report::Report;
+
+/// A bench plans its work into the time it is given; one that takes so much longer is ended.
+const OVERRUN_MAX: u32 = 4;
+const OVERRUN_LEAST: Duration = Duration::from_secs(60);
 
 /// Runs one bench and prints what it found.
 pub async fn run(command: BenchCommand, settings: &Settings) -> anyhow::Result<()> {
@@ -40,8 +44,12 @@ pub async fn run(command: BenchCommand, settings: &Settings) -> anyhow::Result<(
     };
     let ground = Ground::open(&common, settings, needs).await?;
     let until = Instant::now() + common.time();
+    let limit = common.time() * OVERRUN_MAX + OVERRUN_LEAST;
     let outcome = tokio::select! {
         outcome = measure(&command, &ground, until) => outcome,
+        () = tokio::time::sleep(limit) => {
+            Err(anyhow::anyhow!("it did not end within {} s; something hangs, or the machine is very busy", limit.as_secs()))
+        }
         () = shutdown.begun() => Err(anyhow::anyhow!("interrupted")),
     };
     let told = match outcome {
@@ -92,5 +100,9 @@ async fn finish(mut report: Report, common: &Common, ground: &Ground) -> anyhow:
                 .to_owned(),
         );
     }
-    if common.json { report.to_json() } else { Ok(report.to_text()) }
+    if common.json {
+        report.to_json()
+    } else {
+        Ok(report.to_text())
+    }
 }

@@ -78,7 +78,7 @@ pub struct ProjectOptions {
     /// Which projection is measured alone.
     #[arg(long, default_value = "orders")]
     pub projection: String,
-    /// Most orders in the log; fewer when a third of the time is over.
+    /// Most orders in the log; fewer when the time would not do for all rounds.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub orders: u32,
     /// Commands a second while it is measured how soon a row is seen.
@@ -94,7 +94,7 @@ pub struct ReplayOptions {
     /// Which projection is rebuilt.
     #[arg(long, default_value = "orders")]
     pub projection: String,
-    /// Most orders in the log; fewer when a third of the time is over.
+    /// Most orders in the log; fewer when the time would not do for all rounds.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub orders: u32,
 }

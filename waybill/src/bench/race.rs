@@ -12,6 +12,8 @@ use crate::out;
 
 /// The uncounted round is shorter.
 const WARM_UP_SHARE: f64 = 0.4;
+/// Contestants finish what they have begun when their time is over: so much of the time is planned with.
+const PLANNED_SHARE: f64 = 0.9;
 /// Shorter and the start of the tasks would be what is measured.
 const SLOT_MIN: Duration = Duration::from_millis(40);
 
@@ -65,6 +67,15 @@ pub enum Figure {
     Median,
 }
 
+/// How those who are measured get warm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WarmUp {
+    /// By a round that is not counted.
+    Round,
+    /// They are already, and each run is long.
+    Done,
+}
+
 impl Race {
     /// Nobody yet.
     pub fn new() -> Self {
@@ -92,19 +103,27 @@ impl Race {
     }
 
     /// Runs all of them in rounds: at least one that counts, at most `rounds`, and none that would end after `until`.
-    pub async fn run(&mut self, rounds: u32, until: Instant) -> anyhow::Result<()> {
+    pub async fn run(
+        &mut self,
+        rounds: u32,
+        until: Instant,
+        warm_up: WarmUp,
+    ) -> anyhow::Result<()> {
         let per_round = self.entries.len().max(1) as f64;
         let left = || until.saturating_duration_since(Instant::now());
-        let warm_up = slot(left(), per_round * (f64::from(rounds) + WARM_UP_SHARE));
-        self.round(warm_up.mul_f64(WARM_UP_SHARE), false).await?;
+        if warm_up == WarmUp::Round {
+            let slot = slot(left(), per_round * (f64::from(rounds) + WARM_UP_SHARE));
+            self.round(slot.mul_f64(WARM_UP_SHARE), false).await?;
+        }
         let mut longest = Duration::ZERO;
         for round in 0..rounds {
-            if round > 0 && left() < longest {
+            if round > 0 && left() < longest.mul_f64(PLANNED_SHARE) {
                 out::note(format!("  {round} of {rounds} rounds: the time is over"));
                 break;
             }
             let begun = Instant::now();
-            self.round(slot(left(), per_round * f64::from(rounds - round)), true).await?;
+            self.round(slot(left(), per_round * f64::from(rounds - round)), true)
+                .await?;
             longest = longest.max(begun.elapsed());
         }
         Ok(())
@@ -146,7 +165,12 @@ impl Race {
     }
 
     /// How the figure of one stands to that of another, round by round; nothing when one of them has none.
-    pub fn ratio(&self, one: (&str, Figure), other: (&str, Figure), wanted: Wanted) -> Option<Ratio> {
+    pub fn ratio(
+        &self,
+        one: (&str, Figure),
+        other: (&str, Figure),
+        wanted: Wanted,
+    ) -> Option<Ratio> {
         let (left, right) = (self.entry(one.0)?, self.entry(other.0)?);
         let pairs = left.samples.iter().zip(&right.samples);
         let mut ratios: Vec<f64> = pairs
@@ -176,7 +200,9 @@ impl Race {
 }
 
 fn slot(left: Duration, slots: f64) -> Duration {
-    left.div_f64(slots.max(1.0)).max(SLOT_MIN)
+    left.mul_f64(PLANNED_SHARE)
+        .div_f64(slots.max(1.0))
+        .max(SLOT_MIN)
 }
 
 fn figure(sample: &Sample, figure: Figure) -> Option<f64> {
@@ -221,7 +247,11 @@ fn row(entry: &Entry) -> anyhow::Result<Row> {
         row.also(&format!("{other}_per_second"), rate.round());
     }
     let mut times = Times::new()?;
-    for known in entry.samples.iter().filter_map(|sample| sample.times.as_ref()) {
+    for known in entry
+        .samples
+        .iter()
+        .filter_map(|sample| sample.times.as_ref())
+    {
         times.add(known)?;
     }
     row.latency = times.percentiles();
@@ -271,7 +301,9 @@ mod tests {
         };
         race.enter(Side::Ours, "ours", "ours", None, steady(&[1, 10, 30, 20]));
         race.enter(Side::Raw, "raw", "raw", None, steady(&[1, 20, 20, 20]));
-        race.run(3, Instant::now() + Duration::from_secs(60)).await.unwrap();
+        race.run(3, Instant::now() + Duration::from_secs(60), WarmUp::Round)
+            .await
+            .unwrap();
         race
     }
 
@@ -287,10 +319,18 @@ mod tests {
     async fn a_ratio_is_made_round_by_round() {
         let race = raced().await;
         let things = Figure::Rate("things");
-        let ratio = race.ratio(("ours", things), ("raw", things), Wanted::None).unwrap();
+        let ratio = race
+            .ratio(("ours", things), ("raw", things), Wanted::None)
+            .unwrap();
         assert_eq!((ratio.lowest, ratio.ratio, ratio.highest), (0.5, 1.0, 1.5));
-        assert!(race.ratio(("ours", things), ("nobody", things), Wanted::None).is_none());
-        assert!(race.ratio(("ours", Figure::Median), ("raw", things), Wanted::None).is_none());
+        assert!(
+            race.ratio(("ours", things), ("nobody", things), Wanted::None)
+                .is_none()
+        );
+        assert!(
+            race.ratio(("ours", Figure::Median), ("raw", things), Wanted::None)
+                .is_none()
+        );
     }
 
     #[tokio::test]
@@ -301,12 +341,22 @@ mod tests {
             async fn run(&mut self, _: Duration) -> anyhow::Result<Sample> {
                 tokio::time::sleep(Duration::from_millis(30)).await;
                 let (took, amounts) = (Duration::from_millis(30), vec![("things", 1)]);
-                Ok(Sample { took, amounts, times: None })
+                Ok(Sample {
+                    took,
+                    amounts,
+                    times: None,
+                })
             }
         }
         let mut race = Race::new();
         race.enter(Side::Ours, "slow", "slow", None, Slow);
-        race.run(50, Instant::now() + Duration::from_millis(100)).await.unwrap();
+        race.run(
+            50,
+            Instant::now() + Duration::from_millis(100),
+            WarmUp::Done,
+        )
+        .await
+        .unwrap();
         let rounds = race.rows().unwrap()[0].rounds.len();
         assert!((1..5).contains(&rounds), "{rounds}");
     }

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::inventory::{Command, Inventory, Receive};
 use event_schema::ids::CommandId;
-use event_schema::{Actor, Decider, EventSet, Metadata, NewEvent, Subject, Timestamp, Version, envelope};
+use event_schema::{
+    Actor, Decider, EventSet, Metadata, NewEvent, Subject, Timestamp, Version, envelope,
+};
 use event_store::topology::EVENTS;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,7 +31,11 @@ const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
 /// The command that is measured: units arrive.
 pub fn a_receipt() -> Command {
-    Receive { quantity: 1, reason: Some("delivery 4711".to_owned()) }.into()
+    Receive {
+        quantity: 1,
+        reason: Some("delivery 4711".to_owned()),
+    }
+    .into()
 }
 
 /// What one message holds besides its subject and expectation.
@@ -67,7 +73,10 @@ impl Shape {
     }
 
     pub fn header_bytes(&self) -> usize {
-        self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum()
+        self.headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 4)
+            .sum()
     }
 
     /// Spelt anew for each message, as any sender has to.
@@ -99,46 +108,75 @@ impl RawStream {
     /// Makes it anew.
     pub async fn create(client: Client) -> anyhow::Result<Self> {
         let stream = Self { client };
-        let info = stream.ask(&format!("STREAM.INFO.{EVENTS}"), json!({})).await?;
+        let info = stream
+            .ask(&format!("STREAM.INFO.{EVENTS}"), json!({}))
+            .await?;
         let mut config = info["config"].clone();
-        let settings = config.as_object_mut().context("the stream of events has no settings")?;
+        let settings = config
+            .as_object_mut()
+            .context("the stream of events has no settings")?;
         settings.insert("name".into(), json!(STREAM));
         settings.insert("subjects".into(), json!([format!("{PREFIX}.>")]));
         settings.remove("metadata");
         stream.delete().await?;
-        stream.ask(&format!("STREAM.CREATE.{STREAM}"), config).await?;
+        stream
+            .ask(&format!("STREAM.CREATE.{STREAM}"), config)
+            .await?;
         Ok(stream)
     }
 
     /// Takes it away; gone already is as good.
     pub async fn delete(&self) -> anyhow::Result<()> {
-        match self.ask(&format!("STREAM.DELETE.{STREAM}"), json!({})).await {
+        match self
+            .ask(&format!("STREAM.DELETE.{STREAM}"), json!({}))
+            .await
+        {
             Err(error) if !error.to_string().contains("stream not found") => Err(error),
             _ => Ok(()),
         }
     }
 
     async fn ask(&self, what: &str, body: Value) -> anyhow::Result<Value> {
-        let answer = self.client.request(format!("$JS.API.{what}"), body.to_string().into()).await?;
+        let answer = self
+            .client
+            .request(format!("$JS.API.{what}"), body.to_string().into())
+            .await?;
         let answer: Value = serde_json::from_slice(&answer.payload)?;
         match answer.get("error") {
-            Some(error) => bail!("{what}: {}", error["description"].as_str().unwrap_or("refused")),
+            Some(error) => bail!(
+                "{what}: {}",
+                error["description"].as_str().unwrap_or("refused")
+            ),
             None => Ok(answer),
         }
     }
 
     /// Publishes and waits for the position.
-    async fn publish(&self, subject: &str, headers: HeaderMap, payload: Bytes) -> anyhow::Result<u64> {
+    async fn publish(
+        &self,
+        subject: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> anyhow::Result<u64> {
         let request = Request {
             payload: Some(payload),
             headers: Some(headers),
             timeout: Some(Some(ANSWER_LIMIT)),
             inbox: None,
         };
-        let answer = self.client.send_request(subject.to_owned(), request).await?;
+        let answer = self
+            .client
+            .send_request(subject.to_owned(), request)
+            .await?;
         match serde_json::from_slice(&answer.payload)? {
-            Ack { seq: Some(position), error: None } => Ok(position),
-            Ack { error, .. } => bail!("the broker refused a raw message: {}", error.unwrap_or_default()),
+            Ack {
+                seq: Some(position),
+                error: None,
+            } => Ok(position),
+            Ack { error, .. } => bail!(
+                "the broker refused a raw message: {}",
+                error.unwrap_or_default()
+            ),
         }
     }
 }
@@ -152,7 +190,10 @@ struct Place {
 fn places(count: usize) -> Vec<Place> {
     let place = |_| {
         let subject = Subject::history("inventory", Uuid::now_v7());
-        Place { subject: subject.as_str().replacen("evt", PREFIX, 1), last: 0 }
+        Place {
+            subject: subject.as_str().replacen("evt", PREFIX, 1),
+            last: 0,
+        }
     };
     (0..count).map(place).collect()
 }
@@ -166,7 +207,11 @@ pub struct Publishes {
 
 impl Publishes {
     pub fn new(stream: &RawStream, shape: &Shape, callers: usize) -> Self {
-        Self { stream: stream.clone(), shape: shape.clone(), places: places(callers) }
+        Self {
+            stream: stream.clone(),
+            shape: shape.clone(),
+            places: places(callers),
+        }
     }
 }
 
@@ -182,7 +227,9 @@ impl Contestant for Publishes {
                 while begun.elapsed() < about {
                     let at = Instant::now();
                     let headers = shape.spell(Some(place.last));
-                    place.last = stream.publish(&place.subject, headers, shape.payload.clone()).await?;
+                    place.last = stream
+                        .publish(&place.subject, headers, shape.payload.clone())
+                        .await?;
                     times.record(at.elapsed());
                     sent += 1;
                 }
@@ -196,7 +243,11 @@ impl Contestant for Publishes {
             events += sent;
             times.add(&took)?;
         }
-        Ok(Sample { took: begun.elapsed(), amounts: vec![("events", events)], times: Some(times) })
+        Ok(Sample {
+            took: begun.elapsed(),
+            amounts: vec![("events", events)],
+            times: Some(times),
+        })
     }
 }
 
@@ -212,13 +263,23 @@ impl Batches {
     /// Each message on a subject of its own, with an expectation of its own, as one-event commands are carried.
     pub fn new(stream: &RawStream, shape: &Shape, size: usize, senders: usize) -> Self {
         let senders = (0..senders).map(|_| places(size)).collect();
-        Self { stream: stream.clone(), shape: shape.clone(), size, senders }
+        Self {
+            stream: stream.clone(),
+            shape: shape.clone(),
+            size,
+            senders,
+        }
     }
 
     /// All messages of a batch on one subject, as one command's events are carried: the first one expects.
     pub fn of_one_subject(stream: &RawStream, shape: &Shape, size: usize, senders: usize) -> Self {
         let senders = (0..senders).map(|_| places(1)).collect();
-        Self { stream: stream.clone(), shape: shape.clone(), size, senders }
+        Self {
+            stream: stream.clone(),
+            shape: shape.clone(),
+            size,
+            senders,
+        }
     }
 }
 
@@ -257,20 +318,32 @@ impl Contestant for Batches {
 }
 
 /// One atomic batch: all but the last message unanswered, the last one asks for the whole.
-async fn store(stream: &RawStream, shape: &Shape, places: &mut [Place], size: usize) -> anyhow::Result<()> {
+async fn store(
+    stream: &RawStream,
+    shape: &Shape,
+    places: &mut [Place],
+    size: usize,
+) -> anyhow::Result<()> {
     let batch = Uuid::now_v7().simple().to_string();
     let subjects = places.len().max(1);
     let mut last = 0;
     for number in 0..size {
-        let place = places.get(number % subjects).context("a batch needs a subject")?;
+        let place = places
+            .get(number % subjects)
+            .context("a batch needs a subject")?;
         let mut headers = shape.spell((number < subjects).then_some(place.last));
         headers.insert("Nats-Batch-Id", batch.as_str());
         headers.insert("Nats-Batch-Sequence", (number + 1).to_string());
         if number + 1 == size {
             headers.insert("Nats-Batch-Commit", "1");
-            last = stream.publish(&place.subject, headers, shape.payload.clone()).await?;
+            last = stream
+                .publish(&place.subject, headers, shape.payload.clone())
+                .await?;
         } else {
-            stream.client.publish_with_headers(place.subject.clone(), headers, shape.payload.clone()).await?;
+            stream
+                .client
+                .publish_with_headers(place.subject.clone(), headers, shape.payload.clone())
+                .await?;
         }
     }
     let first = last + 1 - size as u64;
@@ -290,7 +363,14 @@ mod tests {
     fn a_raw_message_has_the_headers_and_the_payload_of_ours() {
         let shape = Shape::of_a_receipt().unwrap();
         let headers = shape.spell(Some(7));
-        for name in ["Event-Id", "Event-Type", "Aggregate-Version", "Command-Id", "Actor", EXPECTED] {
+        for name in [
+            "Event-Id",
+            "Event-Type",
+            "Aggregate-Version",
+            "Command-Id",
+            "Actor",
+            EXPECTED,
+        ] {
             assert!(headers.get(name).is_some(), "{name}");
         }
         assert!(shape.payload_bytes() > 10 && shape.header_bytes() > 200);

@@ -18,36 +18,69 @@ use tokio::time::timeout;
 use super::ground::Ground;
 use super::options::ReplayOptions;
 use super::project::log::{self, Log};
-use super::race::{Contestant, Figure, Race, Sample};
+use super::race::{Contestant, Figure, Race, Sample, WarmUp};
 use super::report::{Report, Side, Wanted};
 
 /// What is in the log must come within this.
 const EVENT_LIMIT: Duration = Duration::from_secs(30);
+/// Each round reads the log four times; two of them take little.
+const PASSES_A_ROUND: u32 = 3;
 const ALL: &str = "evt.>";
 /// Decoding the whole log should reach so much of bare consumption.
 const WANTED_OF_CONSUMPTION: f64 = 0.5;
 
 /// Measures.
-pub async fn run(options: &ReplayOptions, ground: &Ground, until: Instant) -> anyhow::Result<Report> {
+pub async fn run(
+    options: &ReplayOptions,
+    ground: &Ground,
+    until: Instant,
+) -> anyhow::Result<Report> {
     let pool = ground.pool("bench").await?;
     let vault = ground.vault(&pool)?;
     let store = ground.store().await?;
     let workshop = Workshop::new(&pool, Arc::clone(&store), vault.clone());
     // Before the long work: the name may be wrong.
     workshop.projection(&options.projection)?;
-    let log = log::make(&store, &vault, u64::from(options.orders), until).await?;
+    let log = log::make(
+        &store,
+        &vault,
+        u64::from(options.orders),
+        PASSES_A_ROUND * options.common.rounds,
+        until,
+    )
+    .await?;
 
     let mut race = Race::new();
-    let raw = RawConsumption { client: ground.raw_connection().await?, events: log.events };
-    race.enter(Side::Raw, "raw.consume", "raw ordered consumption", None, raw);
-    for (id, title, decode) in [("ours.follow", "ours, as events", false), ("ours.decode", "ours, decoded", true)] {
-        let follow = Follow { store: Arc::clone(&store), log: log.clone(), decode };
+    let raw = RawConsumption {
+        client: ground.raw_connection().await?,
+        events: log.events,
+    };
+    race.enter(
+        Side::Raw,
+        "raw.consume",
+        "raw ordered consumption",
+        None,
+        raw,
+    );
+    for (id, title, decode) in [
+        ("ours.follow", "ours, as events", false),
+        ("ours.decode", "ours, decoded", true),
+    ] {
+        let follow = Follow {
+            store: Arc::clone(&store),
+            log: log.clone(),
+            decode,
+        };
         race.enter(Side::Ours, id, title, None, follow);
     }
-    let rebuild = Rebuild { workshop, projection: options.projection.clone(), log: log.clone() };
+    let rebuild = Rebuild {
+        workshop,
+        projection: options.projection.clone(),
+        log: log.clone(),
+    };
     let title = format!("ours, rebuild of {}", options.projection);
     race.enter(Side::Ours, "ours.rebuild", title, None, rebuild);
-    race.run(options.common.rounds, until).await?;
+    race.run(options.common.rounds, until, WarmUp::Done).await?;
 
     let mut report = Report::new("replay");
     log.describe(&mut report);
@@ -59,7 +92,9 @@ pub async fn run(options: &ReplayOptions, ground: &Ground, until: Instant) -> an
         ("ours.decode", Wanted::AtLeast(WANTED_OF_CONSUMPTION)),
         ("ours.rebuild", Wanted::None),
     ] {
-        report.ratios.extend(race.ratio((ours, rate), ("raw.consume", rate), wanted));
+        report
+            .ratios
+            .extend(race.ratio((ours, rate), ("raw.consume", rate), wanted));
     }
     Ok(report)
 }
@@ -75,16 +110,25 @@ impl Contestant for RawConsumption {
     async fn run(&mut self, _: Duration) -> anyhow::Result<Sample> {
         let begun = Instant::now();
         let context = jetstream::new(self.client.clone());
-        let config = OrderedConfig { filter_subject: ALL.to_owned(), ..OrderedConfig::default() };
+        let config = OrderedConfig {
+            filter_subject: ALL.to_owned(),
+            ..OrderedConfig::default()
+        };
         let consumer = context.create_consumer_on_stream(config, EVENTS).await?;
         let mut messages = consumer.messages().await?;
         let (mut events, mut bytes) = (0, 0);
         while events < self.events {
-            let message = timeout(EVENT_LIMIT, messages.next()).await?.context("the consumer ended")??;
+            let message = timeout(EVENT_LIMIT, messages.next())
+                .await?
+                .context("the consumer ended")??;
             events += 1;
             bytes += message.length as u64;
         }
-        Ok(Sample { took: begun.elapsed(), amounts: vec![("events", events), ("bytes", bytes)], times: None })
+        Ok(Sample {
+            took: begun.elapsed(),
+            amounts: vec![("events", events), ("bytes", bytes)],
+            times: None,
+        })
     }
 }
 
@@ -109,7 +153,11 @@ impl Contestant for Follow {
             events += 1;
             bytes += event.payload.len() as u64;
         }
-        Ok(Sample { took: begun.elapsed(), amounts: vec![("events", events), ("payload bytes", bytes)], times: None })
+        Ok(Sample {
+            took: begun.elapsed(),
+            amounts: vec![("events", events), ("payload bytes", bytes)],
+            times: None,
+        })
     }
 }
 
@@ -117,7 +165,10 @@ fn decode(event: &Recorded) -> anyhow::Result<()> {
     fn read<E: EventSet>(event: &Recorded) -> Result<(), DecodeError> {
         E::decode(&event.event_type, event.schema_version, &event.payload).map(drop)
     }
-    let aggregate = event.subject.aggregate().map_or("", |(aggregate, _)| aggregate);
+    let aggregate = event
+        .subject
+        .aggregate()
+        .map_or("", |(aggregate, _)| aggregate);
     match aggregate {
         "order" => read::<order::Event>(event)?,
         "payment" => read::<payment::Event>(event)?,
@@ -146,9 +197,17 @@ impl Contestant for Rebuild {
         let rebuilt = self.workshop.rebuild(&self.projection, |_| {}).await?;
         let took = begun.elapsed();
         if rebuilt.parked > 0 {
-            bail!("{} keys were parked by the rebuild of {}", rebuilt.parked, self.projection);
+            bail!(
+                "{} keys were parked by the rebuild of {}",
+                rebuilt.parked,
+                self.projection
+            );
         }
         let relevant = self.log.relevant(&self.projection);
-        Ok(Sample { took, amounts: vec![("events", self.log.events), ("relevant events", relevant)], times: None })
+        Ok(Sample {
+            took,
+            amounts: vec![("events", self.log.events), ("relevant events", relevant)],
+            times: None,
+        })
     }
 }

@@ -184,14 +184,23 @@ impl Report {
             line.push(rounds.join(", "));
             lines.push(line);
             for (name, value) in &row.also {
-                lines.push(vec![format!("    {} {}", name.replace('_', " "), plain(value))]);
+                lines.push(vec![format!(
+                    "    {} {}",
+                    name.replace('_', " "),
+                    plain(value)
+                )]);
             }
         }
         lines
     }
 
     fn compared(&self) -> Vec<Vec<String>> {
-        let heads = ["ours : raw, of the same rounds", "ratio", "lowest to highest", ""];
+        let heads = [
+            "ours : raw, of the same rounds",
+            "ratio",
+            "lowest to highest",
+            "",
+        ];
         let mut lines = vec![heads.map(str::to_owned).to_vec()];
         for ratio in &self.ratios {
             lines.push(vec![
@@ -223,7 +232,11 @@ fn table(lines: &[Vec<String>]) -> String {
             let pad = " ".repeat(widths[column].saturating_sub(cell.chars().count()));
             // Names to the left, figures to the right.
             let numeric = (1..columns.saturating_sub(1)).contains(&column) && column != 2;
-            let cell = if numeric { format!("{pad}{cell}") } else { format!("{cell}{pad}") };
+            let cell = if numeric {
+                format!("{pad}{cell}")
+            } else {
+                format!("{cell}{pad}")
+            };
             shown.push_str(&cell);
             shown.push_str("  ");
         }
@@ -284,7 +297,11 @@ fn wrapped(text: &str) -> String {
             line.push_str(word);
         }
     }
-    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]
@@ -321,7 +338,16 @@ mod tests {
     #[test]
     fn a_person_reads_the_figure_its_times_and_whether_it_is_enough() {
         let text = report().to_text();
-        for wanted in ["12 346", "commands/s", "4.2 ms", "2.50", "2.00 to 3.00", "wanted ≥ 2, met", "events per second 7", "fsync true"] {
+        for wanted in [
+            "12 346",
+            "commands/s",
+            "4.2 ms",
+            "2.50",
+            "2.00 to 3.00",
+            "wanted ≥ 2, met",
+            "events per second 7",
+            "fsync true",
+        ] {
             assert!(text.contains(wanted), "{wanted:?} is not in\n{text}");
         }
     }

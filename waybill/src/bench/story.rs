@@ -38,17 +38,26 @@ pub async fn mark(store: Arc<dyn EventStore>) -> anyhow::Result<()> {
 
 /// Whether it is one.
 pub fn is_mark(event: &Recorded) -> bool {
-    event.metadata.actor.as_str().starts_with(&format!("{ACTOR}:"))
+    event
+        .metadata
+        .actor
+        .as_str()
+        .starts_with(&format!("{ACTOR}:"))
 }
 
 /// Units of one product arrive.
 pub async fn receive(executor: &Executor, product: Uuid, quantity: u32) -> anyhow::Result<()> {
     let decide = |work: &mut Work| {
-        let receive = Receive { quantity, reason: None };
+        let receive = Receive {
+            quantity,
+            reason: None,
+        };
         work.decide::<Inventory>(product, receive.into())?;
         Ok::<_, Stop<inventory::Rejection>>(())
     };
-    executor.execute(metadata(Actor::caller(ACTOR, Uuid::now_v7())), None, decide).await?;
+    executor
+        .execute(metadata(Actor::caller(ACTOR, Uuid::now_v7())), None, decide)
+        .await?;
     Ok(())
 }
 
@@ -90,11 +99,6 @@ impl Shop {
         })
     }
 
-    /// The products that are in stock.
-    pub fn products(&self) -> &[Uuid] {
-        &self.products
-    }
-
     /// Takes orders until there are so many or the time is over; answers how many.
     pub async fn sell(self: &Arc<Self>, orders_max: u64, until: Instant) -> anyhow::Result<u64> {
         let next = Arc::new(AtomicU64::new(0));
@@ -129,30 +133,53 @@ impl Shop {
         self.place(id, &placed).await?;
         let payment = format!("pi_{}", id.simple());
         if number % DECLINED_EVERY == 3 {
-            let (code, message) = ("card_declined".to_owned(), "Your card was declined.".to_owned());
-            return self.answered(id, Step::Authorise, Answer::Refused { code, message }).await;
+            let (code, message) = (
+                "card_declined".to_owned(),
+                "Your card was declined.".to_owned(),
+            );
+            return self
+                .answered(id, Step::Authorise, Answer::Refused { code, message })
+                .await;
         }
-        let authorised = Answer::Authorised { provider_payment_id: payment, amount: placed.total };
+        let authorised = Answer::Authorised {
+            provider_payment_id: payment,
+            amount: placed.total,
+        };
         self.answered(id, Step::Authorise, authorised).await?;
         if sold_out {
             return self.answered(id, Step::Void, Answer::Voided).await;
         }
-        let captured = Answer::Captured { amount: placed.total };
+        let captured = Answer::Captured {
+            amount: placed.total,
+        };
         self.answered(id, Step::Capture, captured).await
     }
 
     fn placed(&self, number: u64, sold_out: Option<Uuid>) -> anyhow::Result<Placed> {
-        let pick = |from: usize, step: u64| usize::try_from(number.wrapping_mul(step)).unwrap_or(0) % from.max(1);
+        let pick = |from: usize, step: u64| {
+            usize::try_from(number.wrapping_mul(step)).unwrap_or(0) % from.max(1)
+        };
         let (customer, key) = &self.customers[pick(self.customers.len(), 7)];
         let first = pick(self.products.len(), 13);
         let lines = 1 + pick(3, 1);
-        let mut products: Vec<Uuid> =
-            self.products.iter().copied().cycle().skip(first).take(lines).collect();
+        let mut products: Vec<Uuid> = self
+            .products
+            .iter()
+            .copied()
+            .cycle()
+            .skip(first)
+            .take(lines)
+            .collect();
         products.extend(sold_out);
-        let lines: Vec<Line> = products.into_iter().map(|product| line(ProductId(product))).collect();
+        let lines: Vec<Line> = products
+            .into_iter()
+            .map(|product| line(ProductId(product)))
+            .collect();
         let total = lines.iter().map(|line| line.total.amount).sum();
         let origin = Uuid::now_v7();
-        let seal = |field: &str, value: &str| Sealed::seal(key, *customer, origin, field, &value.to_owned());
+        let seal = |field: &str, value: &str| {
+            Sealed::seal(key, *customer, origin, field, &value.to_owned())
+        };
         Ok(Placed {
             quote_id: QuoteId(origin),
             customer_id: CustomerId(*customer),
@@ -161,7 +188,9 @@ impl Shop {
             total: eur(total),
             delivery_address: seal("delivery_address", "Unter den Linden 1, 10117 Berlin")?,
             phone: seal("phone", "+49 30 7654321")?,
-            payment_method: PaymentMethod::Card { token: "pm_card_visa".to_owned() },
+            payment_method: PaymentMethod::Card {
+                token: "pm_card_visa".to_owned(),
+            },
         })
     }
 
@@ -184,15 +213,27 @@ impl Shop {
 
     async fn answered(&self, id: Uuid, step: Step, answer: Answer) -> anyhow::Result<()> {
         let effect_id = EffectId::of(OrderId(id), step.as_str(), 1);
-        let input = Input::Answered { step, effect_id, answer };
+        let input = Input::Answered {
+            step,
+            effect_id,
+            answer,
+        };
         let now = Timestamp::now();
         let decide = |work: &mut Work| self.react(work, id, &input, now);
-        self.executor.execute(metadata(Actor::saga()), None, decide).await?;
+        self.executor
+            .execute(metadata(Actor::saga()), None, decide)
+            .await?;
         Ok(())
     }
 
     /// As the orchestrator does it: the stock is read only when the reaction asks for it.
-    fn react(&self, work: &mut Work, id: Uuid, input: &Input, now: Timestamp) -> Result<(), Stop<Rejection>> {
+    fn react(
+        &self,
+        work: &mut Work,
+        id: Uuid,
+        input: &Input,
+        now: Timestamp,
+    ) -> Result<(), Stop<Rejection>> {
         work.prefetch::<Order>(&[id]);
         work.prefetch::<Payment>(&[id]);
         let saga = work.state::<Fulfilment>(id)?;
@@ -200,7 +241,13 @@ impl Shop {
         let payment = work.state::<Payment>(id)?;
         let mut stock = BTreeMap::new();
         let decision = loop {
-            let world = World { order_id: OrderId(id), saga: &saga, order: &order, payment: &payment, stock: &stock };
+            let world = World {
+                order_id: OrderId(id),
+                saga: &saga,
+                order: &order,
+                payment: &payment,
+                stock: &stock,
+            };
             match react(&world, input.clone(), now, &self.policy) {
                 Err(Rejection::StockNotLoaded { .. }) if stock.is_empty() => {
                     let lines = saga.saga().map_or(&[][..], |saga| &saga.lines);
@@ -271,15 +318,28 @@ mod tests {
         for product in shop.products.clone() {
             receive(&shop.executor, product, 500).await.unwrap();
         }
-        let sold = shop.sell(50, Instant::now() + std::time::Duration::from_secs(60)).await.unwrap();
+        let sold = shop
+            .sell(50, Instant::now() + std::time::Duration::from_secs(60))
+            .await
+            .unwrap();
         assert_eq!(sold, 50);
-        let log = shop.executor.store().read(event_schema::Position(0), 10_000, None).await.unwrap();
+        let log = shop
+            .executor
+            .store()
+            .read(event_schema::Position(0), 10_000, None)
+            .await
+            .unwrap();
         let count = |name: &str| log.iter().filter(|event| event.event_type == name).count();
         assert_eq!(count("order.placed"), 50);
         assert_eq!(count("payment.declined"), 3);
         assert_eq!(count("payment.voided"), 2);
         assert_eq!(count("order.confirmed") + count("order.cancelled"), 50);
-        let stock = shop.executor.load::<Inventory>(shop.products[0], Freshness::Leader).await.unwrap().state;
+        let stock = shop
+            .executor
+            .load::<Inventory>(shop.products[0], Freshness::Leader)
+            .await
+            .unwrap()
+            .state;
         assert_eq!((stock.received, stock.held), (500, 0));
         assert_eq!(stock.available + stock.sold, 500);
         assert!(stock.sold > 0);

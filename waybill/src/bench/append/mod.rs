@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::ground::Ground;
 use super::options::AppendOptions;
-use super::race::{Figure, Race};
+use super::race::{Figure, Race, WarmUp};
 use super::raw::{Batches, Publishes, RawStream, Shape};
 use super::report::{Report, Side, Wanted};
 use crate::out;
@@ -30,7 +30,11 @@ const WANTED_OF_BATCHES: (usize, usize, f64) = (64, 64, 0.5);
 const WANTED_LONE: f64 = 1.3;
 
 /// Measures.
-pub async fn run(options: &AppendOptions, ground: &Ground, until: Instant) -> anyhow::Result<Report> {
+pub async fn run(
+    options: &AppendOptions,
+    ground: &Ground,
+    until: Instant,
+) -> anyhow::Result<Report> {
     let executor = Executor::new(ground.store().await?);
     let raw = RawStream::create(ground.raw_connection().await?).await?;
     let events = usize::from(options.events);
@@ -41,19 +45,41 @@ pub async fn run(options: &AppendOptions, ground: &Ground, until: Instant) -> an
 
     let mut race = Race::new();
     for callers in options.callers.iter().copied().map(usize::from) {
-        let (one, many) = if callers == 1 { ("caller", "caller") } else { ("callers", "callers") };
-        let products = if options.hot { Arc::from(&products[..1]) } else { Arc::clone(&products) };
+        let many = if callers == 1 { "caller" } else { "callers" };
+        let products = if options.hot {
+            Arc::from(&products[..1])
+        } else {
+            Arc::clone(&products)
+        };
         let ours = Commands::new(executor.clone(), products, callers, events);
-        race.enter(Side::Ours, format!("ours.{callers}"), format!("ours, {callers} {one}"), Some(callers), ours);
+        race.enter(
+            Side::Ours,
+            format!("ours.{callers}"),
+            format!("ours, {callers} {many}"),
+            Some(callers),
+            ours,
+        );
         if events == 1 {
             let publishes = Publishes::new(&raw, &shape, callers);
             let title = format!("raw publishes, {callers} {many}");
-            race.enter(Side::Raw, format!("raw.{callers}"), title, Some(callers), publishes);
+            race.enter(
+                Side::Raw,
+                format!("raw.{callers}"),
+                title,
+                Some(callers),
+                publishes,
+            );
         } else {
             let at_once = callers.min(RAW_BATCHES_AT_ONCE_MAX);
             let batches = Batches::of_one_subject(&raw, &shape, events, at_once);
             let title = format!("raw batches of {events}, {at_once} at once");
-            race.enter(Side::Raw, format!("raw.{callers}"), title, Some(at_once), batches);
+            race.enter(
+                Side::Raw,
+                format!("raw.{callers}"),
+                title,
+                Some(at_once),
+                batches,
+            );
         }
     }
     for size in CEILINGS {
@@ -61,7 +87,7 @@ pub async fn run(options: &AppendOptions, ground: &Ground, until: Instant) -> an
         let title = format!("raw batches of {size}, one in flight");
         race.enter(Side::Raw, format!("raw.batch.{size}"), title, None, batches);
     }
-    let raced = race.run(options.common.rounds, until).await;
+    let raced = race.run(options.common.rounds, until, WarmUp::Round).await;
     raw.delete().await?;
     raced?;
 
@@ -91,20 +117,41 @@ fn compare(report: &mut Report, race: &Race, options: &AppendOptions, events: us
     let rate = Figure::Rate("events");
     for callers in options.callers.iter().copied().map(usize::from) {
         let (ours, raw) = (format!("ours.{callers}"), format!("raw.{callers}"));
-        let wanted = WANTED_OF_PUBLISHES.iter().find(|(known, _)| *known == callers && events == 1);
+        let wanted = WANTED_OF_PUBLISHES
+            .iter()
+            .find(|(known, _)| *known == callers && events == 1);
         let wanted = wanted.map_or(Wanted::None, |(_, ratio)| Wanted::AtLeast(*ratio));
-        report.ratios.extend(race.ratio((&ours, rate), (&raw, rate), wanted));
+        report
+            .ratios
+            .extend(race.ratio((&ours, rate), (&raw, rate), wanted));
         if callers == 1 {
-            let (ours, raw) = ((ours.as_str(), Figure::Median), (raw.as_str(), Figure::Median));
-            report.ratios.extend(race.ratio(ours, raw, Wanted::AtMost(WANTED_LONE)));
+            let (ours, raw) = (
+                (ours.as_str(), Figure::Median),
+                (raw.as_str(), Figure::Median),
+            );
+            report
+                .ratios
+                .extend(race.ratio(ours, raw, Wanted::AtMost(WANTED_LONE)));
         }
     }
-    for callers in options.callers.iter().copied().map(usize::from).filter(|callers| *callers > 1) {
+    for callers in options
+        .callers
+        .iter()
+        .copied()
+        .map(usize::from)
+        .filter(|callers| *callers > 1)
+    {
         for size in CEILINGS {
             let (at, of, least) = WANTED_OF_BATCHES;
-            let wanted = if (at, of) == (callers, size) { Wanted::AtLeast(least) } else { Wanted::None };
+            let wanted = if (at, of) == (callers, size) {
+                Wanted::AtLeast(least)
+            } else {
+                Wanted::None
+            };
             let (ours, raw) = (format!("ours.{callers}"), format!("raw.batch.{size}"));
-            report.ratios.extend(race.ratio((&ours, rate), (&raw, rate), wanted));
+            report
+                .ratios
+                .extend(race.ratio((&ours, rate), (&raw, rate), wanted));
         }
     }
 }
@@ -112,9 +159,18 @@ fn compare(report: &mut Report, race: &Race, options: &AppendOptions, events: us
 fn remark(report: &mut Report, race: &Race) {
     let counted = race.counted_by_ours();
     for (name, means) in [
-        ("waybill_append_resends_total", "batches whose answer stayed out were looked for or sent again"),
-        ("waybill_snapshots_total", "snapshots were written meanwhile, as the policy says"),
-        ("waybill_command_stale_answers_total", "answers were checked with the leader again"),
+        (
+            "waybill_append_resends_total",
+            "batches whose answer stayed out were looked for or sent again",
+        ),
+        (
+            "waybill_snapshots_total",
+            "snapshots were written meanwhile, as the policy says",
+        ),
+        (
+            "waybill_command_stale_answers_total",
+            "answers were checked with the leader again",
+        ),
     ] {
         let count = counted.total(name);
         if count > 0 {

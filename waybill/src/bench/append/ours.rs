@@ -26,7 +26,12 @@ pub struct Commands {
 impl Commands {
     /// Each caller has a product of its own, as far as there are products.
     pub fn new(executor: Executor, products: Arc<[Uuid]>, callers: usize, events: usize) -> Self {
-        Self { executor, products, callers, events }
+        Self {
+            executor,
+            products,
+            callers,
+            events,
+        }
     }
 }
 

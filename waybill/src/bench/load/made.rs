@@ -44,7 +44,11 @@ pub struct AllMade {
 }
 
 /// Makes them within a part of the time.
-pub async fn make(store: &Arc<dyn EventStore>, options: &LoadOptions, until: Instant) -> anyhow::Result<AllMade> {
+pub async fn make(
+    store: &Arc<dyn EventStore>,
+    options: &LoadOptions,
+    until: Instant,
+) -> anyhow::Result<AllMade> {
     let mut sizes = options.sizes.clone();
     sizes.sort_unstable();
     sizes.dedup();
@@ -52,18 +56,27 @@ pub async fn make(store: &Arc<dyn EventStore>, options: &LoadOptions, until: Ins
         .into_iter()
         .map(|events| {
             let aggregates = (EVENTS_OF_A_SIZE / events).clamp(1, AGGREGATES_OF_A_SIZE_MAX);
-            Made { events, ids: (0..aggregates).map(|_| Uuid::now_v7()).collect() }
+            Made {
+                events,
+                ids: (0..aggregates).map(|_| Uuid::now_v7()).collect(),
+            }
         })
         .collect();
     let order: Arc<[Uuid]> = interleaved(&sizes, options.filler).into();
     out::note(format!("  making a log of {} events", order.len()));
     let begun = Instant::now();
-    let enough = begun + until.saturating_duration_since(begun).mul_f64(SHARE_OF_TIME);
+    let enough = begun
+        + until
+            .saturating_duration_since(begun)
+            .mul_f64(SHARE_OF_TIME);
     let executor = Executor::new(Arc::clone(store));
     append(&executor, &order, enough).await?;
     out::note(format!("  made in {:.1} s", begun.elapsed().as_secs_f64()));
     keep_snapshots(store, &sizes).await?;
-    Ok(AllMade { sizes, log_events: store.end().await?.position.0 })
+    Ok(AllMade {
+        sizes,
+        log_events: store.end().await?.position.0,
+    })
 }
 
 /// Whose event comes when: each aggregate's evenly over the whole log.
@@ -125,16 +138,22 @@ async fn append(executor: &Executor, order: &Arc<[Uuid]>, enough: Instant) -> an
 /// Short histories get their snapshots when their states leave the cache; long ones have had some on the way.
 async fn keep_snapshots(store: &Arc<dyn EventStore>, sizes: &[Made]) -> anyhow::Result<()> {
     let leaving = Executor::with_cache(Arc::clone(store), ONE);
-    let short = |made: &&Made| (SNAPSHOT_LEAVING_EVENTS..SNAPSHOT_WHILE_WARM_EVENTS).contains(&made.events);
+    let short =
+        |made: &&Made| (SNAPSHOT_LEAVING_EVENTS..SNAPSHOT_WHILE_WARM_EVENTS).contains(&made.events);
     for made in sizes.iter().filter(short) {
         for id in &made.ids {
             // More are written at once than the policy allows if nobody waits, and those would be left out.
             leaving.load::<Inventory>(*id, Freshness::Leader).await?;
-            leaving.load::<Inventory>(Uuid::now_v7(), Freshness::Any).await?;
+            leaving
+                .load::<Inventory>(Uuid::now_v7(), Freshness::Any)
+                .await?;
             is_kept(store, *id).await?;
         }
     }
-    for made in sizes.iter().filter(|made| made.events >= SNAPSHOT_WHILE_WARM_EVENTS) {
+    for made in sizes
+        .iter()
+        .filter(|made| made.events >= SNAPSHOT_WHILE_WARM_EVENTS)
+    {
         for id in &made.ids {
             is_kept(store, *id).await?;
         }
@@ -143,7 +162,11 @@ async fn keep_snapshots(store: &Arc<dyn EventStore>, sizes: &[Made]) -> anyhow::
 }
 
 async fn is_kept(store: &Arc<dyn EventStore>, id: Uuid) -> anyhow::Result<()> {
-    let key = format!("{}.{}.{id}", <Inventory as Decider>::Event::AGGREGATE, Inventory::SHAPE);
+    let key = format!(
+        "{}.{}.{id}",
+        <Inventory as Decider>::Event::AGGREGATE,
+        Inventory::SHAPE
+    );
     let until = Instant::now() + SNAPSHOT_LIMIT;
     while store.snapshot(&key).await?.is_none() {
         if Instant::now() > until {
@@ -161,13 +184,31 @@ mod tests {
     #[test]
     fn every_aggregate_gets_its_events_and_they_lie_apart() {
         let ids = [Uuid::now_v7(), Uuid::now_v7()];
-        let sizes = [Made { events: 100, ids: vec![ids[0]] }, Made { events: 10, ids: vec![ids[1]] }];
+        let sizes = [
+            Made {
+                events: 100,
+                ids: vec![ids[0]],
+            },
+            Made {
+                events: 10,
+                ids: vec![ids[1]],
+            },
+        ];
         let order = interleaved(&sizes, 3);
         assert_eq!(order.len(), 440);
-        let places = |id| order.iter().enumerate().filter(move |(_, known)| **known == id).map(|(n, _)| n);
+        let places = |id| {
+            order
+                .iter()
+                .enumerate()
+                .filter(move |(_, known)| **known == id)
+                .map(|(n, _)| n)
+        };
         assert_eq!(places(ids[0]).count(), 100);
         let short: Vec<usize> = places(ids[1]).collect();
         assert_eq!(short.len(), 10);
-        assert!(short.windows(2).all(|pair| pair[1] - pair[0] > 30), "{short:?}");
+        assert!(
+            short.windows(2).all(|pair| pair[1] - pair[0] > 30),
+            "{short:?}"
+        );
     }
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::ground::{Broker, Ground};
 use super::options::LoadOptions;
-use super::race::{Contestant, Figure, Race, Sample};
+use super::race::{Contestant, Figure, Race, Sample, WarmUp};
 use super::report::{Report, Side, Wanted};
 use super::times::Times;
 use made::Made;
@@ -29,7 +29,10 @@ pub async fn run(options: &LoadOptions, ground: &Ground, until: Instant) -> anyh
     let store = ground.store().await?;
     let made = made::make(&store, options, until).await?;
     let cold: Arc<dyn EventStore> = Arc::new(WithoutSnapshots::new(Arc::clone(&store)));
-    let broker = Restarts { broker: ground.broker(), store: Arc::clone(&store) };
+    let broker = Restarts {
+        broker: ground.broker(),
+        store: Arc::clone(&store),
+    };
     let connection = ground.raw_connection().await?;
 
     let mut race = Race::new();
@@ -38,29 +41,67 @@ pub async fn run(options: &LoadOptions, ground: &Ground, until: Instant) -> anyh
             Loads::new(store, ids, events, Some(broker.clone()))
         };
         let title = |what: &str| format!("{what}, {events} events");
-        race.enter(Side::Ours, format!("ours.cold.{events}"), title("ours cold"), None, loads(&cold, *events));
+        race.enter(
+            Side::Ours,
+            format!("ours.cold.{events}"),
+            title("ours cold"),
+            None,
+            loads(&cold, *events),
+        );
         let raw = RawReads::new(&connection, ids, *events, Some(broker.clone()));
-        race.enter(Side::Raw, format!("raw.read.{events}"), title("raw read"), None, raw);
+        race.enter(
+            Side::Raw,
+            format!("raw.read.{events}"),
+            title("raw read"),
+            None,
+            raw,
+        );
         let snapshot = loads(&store, *events);
-        race.enter(Side::Ours, format!("ours.snapshot.{events}"), title("ours from a snapshot"), None, snapshot);
-        let warm = Warm { executor: Executor::new(Arc::clone(&store)), ids: ids.clone(), events: *events };
-        race.enter(Side::Ours, format!("ours.warm.{events}"), title("ours warm"), None, warm);
+        race.enter(
+            Side::Ours,
+            format!("ours.snapshot.{events}"),
+            title("ours from a snapshot"),
+            None,
+            snapshot,
+        );
+        let warm = Warm {
+            executor: Executor::new(Arc::clone(&store)),
+            ids: ids.clone(),
+            events: *events,
+        };
+        race.enter(
+            Side::Ours,
+            format!("ours.warm.{events}"),
+            title("ours warm"),
+            None,
+            warm,
+        );
     }
-    race.run(options.common.rounds, until).await?;
+    race.run(options.common.rounds, until, WarmUp::Done).await?;
 
     let mut report = Report::new("load");
     report.set("log_events", made.log_events);
     report.set("events_of_others_between", options.filler);
-    report.set("broker_restarted_before_each_round", ground.can_restart_broker());
+    report.set(
+        "broker_restarted_before_each_round",
+        ground.can_restart_broker(),
+    );
     report.set("in_parallel", 1);
     report.rows = race.rows()?;
     for row in &mut report.rows {
-        let Some(counted) = race.counted(&row.id) else { continue };
-        for (name, also) in [("waybill_history_reads_total", "history_reads"), ("waybill_loads_total", "loads")] {
+        let Some(counted) = race.counted(&row.id) else {
+            continue;
+        };
+        for (name, also) in [
+            ("waybill_history_reads_total", "history_reads"),
+            ("waybill_loads_total", "loads"),
+        ] {
             let ways: std::collections::BTreeMap<&str, u64> = counted
                 .counters
                 .iter()
-                .filter_map(|(known, count)| Some((known.strip_prefix(name)?.trim_matches(['{', '}']), *count)))
+                .filter_map(|(known, count)| {
+                    Some((known.strip_prefix(name)?.trim_matches(['{', '}']), *count))
+                })
                 .collect();
             if !ways.is_empty() && row.side == Side::Ours {
                 row.also(also, ways);
@@ -70,9 +111,13 @@ pub async fn run(options: &LoadOptions, ground: &Ground, until: Instant) -> anyh
     for Made { events, .. } in &made.sizes {
         let p50 = Figure::Median;
         let (cold, raw) = (format!("ours.cold.{events}"), format!("raw.read.{events}"));
-        report.ratios.extend(race.ratio((&cold, p50), (&raw, p50), Wanted::None));
+        report
+            .ratios
+            .extend(race.ratio((&cold, p50), (&raw, p50), Wanted::None));
         let snapshot = format!("ours.snapshot.{events}");
-        report.ratios.extend(race.ratio((&snapshot, p50), (&raw, p50), Wanted::None));
+        report
+            .ratios
+            .extend(race.ratio((&snapshot, p50), (&raw, p50), Wanted::None));
     }
     report.remarks.push(
         "Cold: nothing in our cache, no snapshot, and the broker was just restarted. Raw reads fetch the messages of the \
@@ -104,8 +149,18 @@ struct Loads {
 }
 
 impl Loads {
-    fn new(store: &Arc<dyn EventStore>, ids: &[Uuid], events: u32, broker: Option<Restarts>) -> Self {
-        Self { store: Arc::clone(store), ids: ids.to_vec(), events, broker }
+    fn new(
+        store: &Arc<dyn EventStore>,
+        ids: &[Uuid],
+        events: u32,
+        broker: Option<Restarts>,
+    ) -> Self {
+        Self {
+            store: Arc::clone(store),
+            ids: ids.to_vec(),
+            events,
+            broker,
+        }
     }
 }
 
@@ -125,7 +180,11 @@ impl Contestant for Loads {
         }
         let loads = self.ids.len() as u64;
         let amounts = vec![("loads", loads), ("events", loads * u64::from(self.events))];
-        Ok(Sample { took, amounts, times: Some(times) })
+        Ok(Sample {
+            took,
+            amounts,
+            times: Some(times),
+        })
     }
 }
 
@@ -152,7 +211,11 @@ impl Contestant for Warm {
                 break;
             }
         }
-        Ok(Sample { took: begun.elapsed(), amounts: vec![("loads", loads)], times: Some(times) })
+        Ok(Sample {
+            took: begun.elapsed(),
+            amounts: vec![("loads", loads)],
+            times: Some(times),
+        })
     }
 }
 
@@ -160,7 +223,10 @@ impl Contestant for Warm {
 async fn load(executor: &Executor, id: Uuid, events: u32) -> anyhow::Result<()> {
     let loaded = executor.load::<Inventory>(id, Freshness::Any).await?;
     if loaded.version.0 != u64::from(events) {
-        bail!("an aggregate of {events} events was loaded at version {}", loaded.version);
+        bail!(
+            "an aggregate of {events} events was loaded at version {}",
+            loaded.version
+        );
     }
     Ok(())
 }

@@ -31,8 +31,16 @@ pub struct RawReads {
 impl RawReads {
     pub fn new(client: &Client, ids: &[Uuid], events: u32, broker: Option<Restarts>) -> Self {
         let aggregate = <domain::inventory::Inventory as Decider>::Event::AGGREGATE;
-        let subjects = ids.iter().map(|id| Subject::history(aggregate, *id)).collect();
-        Self { client: client.clone(), subjects, events, broker }
+        let subjects = ids
+            .iter()
+            .map(|id| Subject::history(aggregate, *id))
+            .collect();
+        Self {
+            client: client.clone(),
+            subjects,
+            events,
+            broker,
+        }
     }
 }
 
@@ -51,12 +59,19 @@ impl Contestant for RawReads {
             times.record(begun.elapsed());
             took += begun.elapsed();
             if read != u64::from(self.events) {
-                bail!("{read} messages were read of a subject that has {}", self.events);
+                bail!(
+                    "{read} messages were read of a subject that has {}",
+                    self.events
+                );
             }
             events += read;
         }
         let amounts = vec![("loads", self.subjects.len() as u64), ("events", events)];
-        Ok(Sample { took, amounts, times: Some(times) })
+        Ok(Sample {
+            took,
+            amounts,
+            times: Some(times),
+        })
     }
 }
 
@@ -67,10 +82,26 @@ async fn read(client: &Client, subject: &Subject) -> anyhow::Result<u64> {
         let inbox = client.new_inbox();
         let mut answers = client.subscribe(inbox.clone()).await?;
         let body = json!({ "seq": from, "batch": PAGE, "next_by_subj": subject.as_str() });
-        client.publish_with_reply(format!("$JS.API.DIRECT.GET.{EVENTS}"), inbox, body.to_string().into()).await?;
+        client
+            .publish_with_reply(
+                format!("$JS.API.DIRECT.GET.{EVENTS}"),
+                inbox,
+                body.to_string().into(),
+            )
+            .await?;
         loop {
-            let message = timeout(MESSAGE_LIMIT, answers.next()).await?.context("the connection was lost")?;
-            let number = |name: &str| message.headers.as_ref()?.get(name)?.as_str().parse::<u64>().ok();
+            let message = timeout(MESSAGE_LIMIT, answers.next())
+                .await?
+                .context("the connection was lost")?;
+            let number = |name: &str| {
+                message
+                    .headers
+                    .as_ref()?
+                    .get(name)?
+                    .as_str()
+                    .parse::<u64>()
+                    .ok()
+            };
             match message.status.map(|status| status.as_u16()) {
                 None => {
                     read += 1;

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use event_schema::{Position, Recorded, Subject, Version};
 use event_store::{
-    AppendError, EventStore, Freshness, Group, History, LoadError, LogEnd, LogIdentity, Subscription, Waiting,
+    AppendError, EventStore, Freshness, Group, History, LoadError, LogEnd, LogIdentity,
+    Subscription, Waiting,
 };
 
 /// Everything but snapshots is another store's.
@@ -38,11 +39,19 @@ impl EventStore for WithoutSnapshots {
         self.0.head(subject).await
     }
 
-    async fn heads(&self, subjects: &[Subject]) -> Result<Vec<Option<(Version, Position)>>, LoadError> {
+    async fn heads(
+        &self,
+        subjects: &[Subject],
+    ) -> Result<Vec<Option<(Version, Position)>>, LoadError> {
         self.0.heads(subjects).await
     }
 
-    async fn read(&self, after: Position, limit: usize, filter: Option<&str>) -> Result<Vec<Recorded>, LoadError> {
+    async fn read(
+        &self,
+        after: Position,
+        limit: usize,
+        filter: Option<&str>,
+    ) -> Result<Vec<Recorded>, LoadError> {
         self.0.read(after, limit, filter).await
     }
 
@@ -58,7 +67,11 @@ impl EventStore for WithoutSnapshots {
         self.0.at(position).await
     }
 
-    async fn subscribe(&self, after: Position, filters: &[&str]) -> Result<Subscription, LoadError> {
+    async fn subscribe(
+        &self,
+        after: Position,
+        filters: &[&str],
+    ) -> Result<Subscription, LoadError> {
         self.0.subscribe(after, filters).await
     }
 

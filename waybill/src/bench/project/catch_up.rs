@@ -15,8 +15,11 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::task::JoinHandle;
 
 use super::log::Log;
+use crate::bench::ground;
 use crate::bench::race::{Contestant, Sample};
 
+/// The worker's lease and a look at the checkpoints, beside a connection for each projection.
+const CONNECTIONS_BESIDES: usize = 2;
 const LOOK_PERIOD: Duration = Duration::from_millis(4);
 /// A log that a bench has made is projected within this, on any machine.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(600);
@@ -78,19 +81,23 @@ impl CatchUp {
     pub async fn through(&mut self) -> anyhow::Result<Through> {
         self.empty().await?;
         let before = self.written().await?;
+        let pool = projector::worker_pool(&self.pool);
+        ground::warm(&pool, self.projections.len() + CONNECTIONS_BESIDES).await?;
         let begun = Instant::now();
-        let running = self.start();
+        let running = self.start(pool);
         let reached = self.reached(self.log.end).await;
         let took = begun.elapsed();
         running.end().await?;
         reached?;
         self.none_is_parked().await?;
-        Ok(Through { took, rows: self.written_since(before).await? })
+        Ok(Through {
+            took,
+            rows: self.written_since(before).await?,
+        })
     }
 
     /// Starts the worker where the read models stand.
-    pub fn start(&self) -> Running {
-        let pool = projector::worker_pool(&self.pool);
+    pub fn start(&self, pool: PgPool) -> Running {
         let worker = Worker::new(
             pool.clone(),
             Arc::clone(&self.store),
@@ -101,12 +108,20 @@ impl CatchUp {
         );
         let shutdown = Shutdown::new();
         let worker = tokio::spawn(worker.run(shutdown.clone()));
-        Running { shutdown, worker, pool }
+        Running {
+            shutdown,
+            worker,
+            pool,
+        }
     }
 
     /// Waits until every projection has come so far.
     pub async fn reached(&self, end: Position) -> anyhow::Result<()> {
-        let names: Vec<&str> = self.projections.iter().map(|projection| projection.name()).collect();
+        let names: Vec<&str> = self
+            .projections
+            .iter()
+            .map(|projection| projection.name())
+            .collect();
         let until = Instant::now() + CATCH_UP_LIMIT;
         loop {
             let (there, stopped): (i64, Option<String>) = sqlx::query_as(
@@ -124,35 +139,53 @@ impl CatchUp {
                 return Ok(());
             }
             if Instant::now() > until {
-                bail!("the projections did not reach position {end} within {} s", CATCH_UP_LIMIT.as_secs());
+                bail!(
+                    "the projections did not reach position {end} within {} s",
+                    CATCH_UP_LIMIT.as_secs()
+                );
             }
             tokio::time::sleep(LOOK_PERIOD).await;
         }
     }
 
     async fn empty(&self) -> anyhow::Result<()> {
-        for table in projector::read_models::all().iter().flat_map(|projection| projection.tables()) {
-            sqlx::query(AssertSqlSafe(format!("truncate read.{}", table.name))).execute(&self.pool).await?;
+        for table in projector::read_models::all()
+            .iter()
+            .flat_map(|projection| projection.tables())
+        {
+            sqlx::query(AssertSqlSafe(format!("truncate read.{}", table.name)))
+                .execute(&self.pool)
+                .await?;
         }
         for bookkeeping in ["checkpoint", "parked", "projector_lease"] {
-            sqlx::query(AssertSqlSafe(format!("delete from read.{bookkeeping}"))).execute(&self.pool).await?;
+            sqlx::query(AssertSqlSafe(format!("delete from read.{bookkeeping}")))
+                .execute(&self.pool)
+                .await?;
         }
         Ok(())
     }
 
     async fn none_is_parked(&self) -> anyhow::Result<()> {
         let parked: Option<(String, String)> =
-            sqlx::query_as("select projection, cause from read.parked limit 1").fetch_optional(&self.pool).await?;
+            sqlx::query_as("select projection, cause from read.parked limit 1")
+                .fetch_optional(&self.pool)
+                .await?;
         match parked {
-            Some((projection, cause)) => bail!("{projection} has parked an event of the bench: {cause}"),
+            Some((projection, cause)) => {
+                bail!("{projection} has parked an event of the bench: {cause}")
+            }
             None => Ok(()),
         }
     }
 
     /// Rows that the tables' statistics know of; they are told when a connection ends.
     async fn written(&self) -> anyhow::Result<i64> {
-        let tables: Vec<&str> =
-            self.projections.iter().flat_map(|projection| projection.tables()).map(|table| table.name).collect();
+        let tables: Vec<&str> = self
+            .projections
+            .iter()
+            .flat_map(|projection| projection.tables())
+            .map(|table| table.name)
+            .collect();
         Ok(sqlx::query_scalar(
             "select coalesce(sum(n_tup_ins + n_tup_upd), 0)::bigint from pg_stat_user_tables
              where schemaname = 'read' and relname = any($1)",
@@ -180,10 +213,18 @@ impl CatchUp {
 impl Contestant for CatchUp {
     async fn run(&mut self, _: Duration) -> anyhow::Result<Sample> {
         let through = self.through().await?;
-        let relevant = self.projections.iter().map(|projection| self.log.relevant(projection.name())).sum();
+        let relevant = self
+            .projections
+            .iter()
+            .map(|projection| self.log.relevant(projection.name()))
+            .sum();
         Ok(Sample {
             took: through.took,
-            amounts: vec![("events", relevant), ("rows", through.rows), ("log events", self.log.events)],
+            amounts: vec![
+                ("events", relevant),
+                ("rows", through.rows),
+                ("log events", self.log.events),
+            ],
             times: None,
         })
     }

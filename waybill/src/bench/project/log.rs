@@ -16,8 +16,8 @@ use crate::out;
 
 /// What is in the log must come within this.
 const EVENT_LIMIT: Duration = Duration::from_secs(30);
-/// So much of the time may be spent on making the log.
-const SHARE_OF_TIME: f64 = 0.33;
+/// Reading the log once is planned with as much time as making it, and this much for everything else.
+const TIMES_BESIDES: f64 = 2.0;
 
 /// What is in the log.
 #[derive(Debug, Clone)]
@@ -35,17 +35,19 @@ pub struct Log {
     made_in: Duration,
 }
 
-/// Makes it, within a part of the time that is left, and looks through it.
+/// Makes it, small enough to be gone through so many times in the time that is left, and looks through it.
 pub async fn make(
     store: &Arc<dyn EventStore>,
     vault: &Vault,
     orders_max: u64,
+    passes: u32,
     until: Instant,
 ) -> anyhow::Result<Log> {
     out::note("  making a log");
     let begun = Instant::now();
     let shop = Arc::new(Shop::open(Executor::new(Arc::clone(store)), vault).await?);
-    let enough = begun + until.saturating_duration_since(begun).mul_f64(SHARE_OF_TIME);
+    let share = 1.0 / (f64::from(passes) + TIMES_BESIDES);
+    let enough = begun + until.saturating_duration_since(begun).mul_f64(share);
     let orders = shop.sell(orders_max, enough).await?;
     let mut log = Log {
         orders,
@@ -56,7 +58,11 @@ pub async fn make(
         made_in: begun.elapsed(),
     };
     log.look_through(store.as_ref()).await?;
-    out::note(format!("  {orders} orders, {} events in {:.1} s", log.events, log.made_in.as_secs_f64()));
+    out::note(format!(
+        "  {orders} orders, {} events in {:.1} s",
+        log.events,
+        log.made_in.as_secs_f64()
+    ));
     Ok(log)
 }
 
@@ -70,8 +76,14 @@ impl Log {
     pub fn describe(&self, report: &mut Report) {
         report.set("orders", self.orders);
         report.set("events", self.events);
-        report.set("payload_bytes_mean", self.payload_bytes / self.events.max(1));
-        report.set("log_made_at_events_per_second", (self.events as f64 / self.made_in.as_secs_f64()).round());
+        report.set(
+            "payload_bytes_mean",
+            self.payload_bytes / self.events.max(1),
+        );
+        report.set(
+            "log_made_at_events_per_second",
+            (self.events as f64 / self.made_in.as_secs_f64()).round(),
+        );
     }
 
     async fn look_through(&mut self, store: &dyn EventStore) -> anyhow::Result<()> {

@@ -58,11 +58,17 @@ impl Sources {
         let mut sources = Vec::new();
         for table in tables {
             let name = table.name;
-            run(pool, format!("create table {SCHEMA}.{name} (like read.{name} including all)")).await?;
-            let rows: Vec<PgRow> =
-                sqlx::query(AssertSqlSafe(format!("select * from read.{name} order by {} limit {SOURCE_ROWS_MAX}", table.key)))
-                    .fetch_all(pool)
-                    .await?;
+            run(
+                pool,
+                format!("create table {SCHEMA}.{name} (like read.{name} including all)"),
+            )
+            .await?;
+            let rows: Vec<PgRow> = sqlx::query(AssertSqlSafe(format!(
+                "select * from read.{name} order by {} limit {SOURCE_ROWS_MAX}",
+                table.key
+            )))
+            .fetch_all(pool)
+            .await?;
             let copy = format!(
                 "copy (select * from read.{name} order by {} limit {SOURCE_ROWS_MAX}) to stdout (format binary)",
                 table.key
@@ -96,13 +102,25 @@ async fn run(pool: &PgPool, statement: String) -> anyhow::Result<()> {
 }
 
 fn source(table: Table, rows: &[PgRow], copied: Vec<Bytes>) -> anyhow::Result<Option<Source>> {
-    let Some(first) = rows.first() else { return Ok(None) };
-    let names = first.columns().iter().map(|column| column.name().to_owned()).collect();
+    let Some(first) = rows.first() else {
+        return Ok(None);
+    };
+    let names = first
+        .columns()
+        .iter()
+        .map(|column| column.name().to_owned())
+        .collect();
     let mut columns = Vec::with_capacity(first.columns().len());
     for (place, column) in first.columns().iter().enumerate() {
         columns.push(values(rows, place, column.type_info().name())?);
     }
-    Ok(Some(Source { table, names, columns, rows: rows.len(), copied }))
+    Ok(Some(Source {
+        table,
+        names,
+        columns,
+        rows: rows.len(),
+        copied,
+    }))
 }
 
 fn values(rows: &[PgRow], place: usize, kind: &str) -> anyhow::Result<Values> {
@@ -135,7 +153,11 @@ impl Values {
         }
     }
 
-    fn bind<'q>(&'q self, query: Query<'q, Postgres, PgArguments>, rows: Range<usize>) -> Query<'q, Postgres, PgArguments> {
+    fn bind<'q>(
+        &'q self,
+        query: Query<'q, Postgres, PgArguments>,
+        rows: Range<usize>,
+    ) -> Query<'q, Postgres, PgArguments> {
         match self {
             Self::Uuid(values) => query.bind(&values[rows]),
             Self::Text(values) => query.bind(&values[rows]),
@@ -151,8 +173,12 @@ impl Source {
     fn upsert(&self) -> String {
         let (table, key) = (self.table.name, self.table.key);
         let names = self.names.join(", ");
-        let arrays: Vec<String> =
-            self.columns.iter().enumerate().map(|(n, values)| format!("${}::{}", n + 1, values.array())).collect();
+        let arrays: Vec<String> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(n, values)| format!("${}::{}", n + 1, values.array()))
+            .collect();
         let set: Vec<String> = self
             .names
             .iter()
@@ -193,7 +219,12 @@ pub struct Upserts {
 impl Upserts {
     pub fn new(pool: &PgPool, sources: Sources, rows: u64) -> Self {
         let odd = sources.0.iter().map(Source::changed).collect();
-        Self { pool: projector::worker_pool(pool), even: sources.0, odd, rows }
+        Self {
+            pool: projector::worker_pool(pool),
+            even: sources.0,
+            odd,
+            rows,
+        }
     }
 }
 
@@ -209,11 +240,16 @@ impl Contestant for Upserts {
             for (source, statement) in sources.iter().zip(&statements) {
                 let mut from = 0;
                 while from < source.rows && written < self.rows {
-                    let most = usize::try_from(self.rows - written).unwrap_or(STATEMENT_ROWS).min(STATEMENT_ROWS);
+                    let most = usize::try_from(self.rows - written)
+                        .unwrap_or(STATEMENT_ROWS)
+                        .min(STATEMENT_ROWS);
                     let rows = from..source.rows.min(from + most);
                     let at = Instant::now();
                     let query = sqlx::query(AssertSqlSafe(statement.as_str()));
-                    let query = source.columns.iter().fold(query, |query, values| values.bind(query, rows.clone()));
+                    let query = source
+                        .columns
+                        .iter()
+                        .fold(query, |query, values| values.bind(query, rows.clone()));
                     query.execute(&mut *connection).await?;
                     times.record(at.elapsed());
                     written += rows.len() as u64;
@@ -224,7 +260,11 @@ impl Contestant for Upserts {
                 break;
             }
         }
-        Ok(Sample { took: begun.elapsed(), amounts: vec![("rows", written)], times: Some(times) })
+        Ok(Sample {
+            took: begun.elapsed(),
+            amounts: vec![("rows", written)],
+            times: Some(times),
+        })
     }
 }
 
@@ -236,7 +276,10 @@ pub struct Copies {
 
 impl Copies {
     pub fn new(pool: &PgPool, sources: Sources) -> Self {
-        Self { pool: projector::worker_pool(pool), sources: sources.0 }
+        Self {
+            pool: projector::worker_pool(pool),
+            sources: sources.0,
+        }
     }
 }
 
@@ -250,7 +293,10 @@ impl Contestant for Copies {
             let mut connection = self.pool.acquire().await?;
             let at = Instant::now();
             for source in &self.sources {
-                let statement = format!("copy {SCHEMA}.{} from stdin (format binary)", source.table.name);
+                let statement = format!(
+                    "copy {SCHEMA}.{} from stdin (format binary)",
+                    source.table.name
+                );
                 let mut copy = connection.copy_in_raw(&statement).await?;
                 for chunk in &source.copied {
                     copy.send(chunk.as_ref()).await?;
@@ -260,13 +306,19 @@ impl Contestant for Copies {
             times.record(at.elapsed());
             took += at.elapsed();
         }
-        Ok(Sample { took, amounts: vec![("rows", written)], times: Some(times) })
+        Ok(Sample {
+            took,
+            amounts: vec![("rows", written)],
+            times: Some(times),
+        })
     }
 }
 
 async fn truncate(pool: &PgPool, sources: &[Source]) -> anyhow::Result<()> {
     for source in sources {
-        run(pool, format!("truncate {SCHEMA}.{}", source.table.name)).await.context("emptying a raw table")?;
+        run(pool, format!("truncate {SCHEMA}.{}", source.table.name))
+            .await
+            .context("emptying a raw table")?;
     }
     Ok(())
 }

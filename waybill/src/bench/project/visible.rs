@@ -38,14 +38,19 @@ pub async fn measure(
     rate: u32,
     time: Duration,
 ) -> anyhow::Result<Vec<Row>> {
-    let running = worker.start();
+    let running = worker.start(projector::worker_pool(pool));
     let end = executor.store().end().await?.position;
     let seen = match worker.reached(end).await {
         Ok(()) => trickle(pool, executor, rate, time).await,
         Err(error) => Err(error),
     };
     running.end().await?;
-    let Seen { commands, took, from_command, from_answer } = seen?;
+    let Seen {
+        commands,
+        took,
+        from_command,
+        from_answer,
+    } = seen?;
     let row = |id: &str, title: &str, times: Times| {
         let mut row = Row::new(Side::Ours, id, title);
         row.unit = "commands/s".to_owned();
@@ -57,8 +62,16 @@ pub async fn measure(
         row
     };
     Ok(vec![
-        row("ours.visible", "ours, from a command to its row", from_command),
-        row("ours.visible.answered", "ours, from its answer to its row", from_answer),
+        row(
+            "ours.visible",
+            "ours, from a command to its row",
+            from_command,
+        ),
+        row(
+            "ours.visible.answered",
+            "ours, from its answer to its row",
+            from_answer,
+        ),
     ])
 }
 
@@ -69,7 +82,12 @@ struct Seen {
     from_answer: Times,
 }
 
-async fn trickle(pool: &PgPool, executor: &Executor, rate: u32, time: Duration) -> anyhow::Result<Seen> {
+async fn trickle(
+    pool: &PgPool,
+    executor: &Executor,
+    rate: u32,
+    time: Duration,
+) -> anyhow::Result<Seen> {
     let products: Vec<Uuid> = (0..PRODUCTS).map(|_| Uuid::now_v7()).collect();
     for product in &products {
         send(executor, *product).await?;
@@ -105,7 +123,12 @@ async fn trickle(pool: &PgPool, executor: &Executor, rate: u32, time: Duration) 
     let took = begun.elapsed();
     all_sent.send_replace(true);
     let (from_command, from_answer) = looking.await??;
-    Ok(Seen { commands, took, from_command, from_answer })
+    Ok(Seen {
+        commands,
+        took,
+        from_command,
+        from_answer,
+    })
 }
 
 async fn send(executor: &Executor, product: Uuid) -> anyhow::Result<Position> {
@@ -118,15 +141,20 @@ async fn send(executor: &Executor, product: Uuid) -> anyhow::Result<Position> {
 }
 
 /// Asks the database what a query would see: rows and checkpoint are committed together.
-async fn look(pool: PgPool, waiting: Waiting, mut all_sent: watch::Receiver<bool>) -> anyhow::Result<(Times, Times)> {
+async fn look(
+    pool: PgPool,
+    waiting: Waiting,
+    mut all_sent: watch::Receiver<bool>,
+) -> anyhow::Result<(Times, Times)> {
     let (mut from_command, mut from_answer) = (Times::new()?, Times::new()?);
     let mut connection = pool.acquire().await?;
     let mut give_up = None;
     loop {
-        let position: i64 = sqlx::query_scalar("select position from read.checkpoint where projection = $1")
-            .bind(PROJECTION)
-            .fetch_one(&mut *connection)
-            .await?;
+        let position: i64 =
+            sqlx::query_scalar("select position from read.checkpoint where projection = $1")
+                .bind(PROJECTION)
+                .fetch_one(&mut *connection)
+                .await?;
         let now = Instant::now();
         let (seen, nothing_left) = take_seen(&waiting, Position(u64::try_from(position)?));
         for (due, answered) in seen.into_values() {
@@ -147,7 +175,10 @@ async fn look(pool: PgPool, waiting: Waiting, mut all_sent: watch::Receiver<bool
 }
 
 /// Those whose rows are there, and whether that were all.
-fn take_seen(waiting: &Waiting, position: Position) -> (BTreeMap<Position, (Instant, Instant)>, bool) {
+fn take_seen(
+    waiting: &Waiting,
+    position: Position,
+) -> (BTreeMap<Position, (Instant, Instant)>, bool) {
     let mut open = waiting.lock().unwrap_or_else(PoisonError::into_inner);
     let later = open.split_off(&Position(position.0.saturating_add(1)));
     let seen = std::mem::replace(&mut *open, later);

@@ -52,7 +52,11 @@ impl Drop for Customers {
 
 impl Customers {
     /// Makes them known to the shop, and begins to read the log.
-    pub async fn register(shop: &Arc<Shop>, store: Arc<dyn EventStore>, count: usize) -> anyhow::Result<Self> {
+    pub async fn register(
+        shop: &Arc<Shop>,
+        store: Arc<dyn EventStore>,
+        count: usize,
+    ) -> anyhow::Result<Self> {
         let mut tokens = Vec::with_capacity(count);
         for _ in 0..count {
             tokens.push(shop.customer().await?);
@@ -61,7 +65,12 @@ impl Customers {
         let end = store.end().await?.position;
         let subscription = store.subscribe(end, &["evt.order.>"]).await?;
         let reader = tokio::spawn(read(subscription, Arc::clone(&ends))).abort_handle();
-        Ok(Self { shop: Arc::clone(shop), tokens, ends, reader })
+        Ok(Self {
+            shop: Arc::clone(shop),
+            tokens,
+            ends,
+            reader,
+        })
     }
 
     /// One of them.
@@ -77,15 +86,24 @@ impl Customers {
             "lines": [{"product_id": self.shop.product(), "quantity": 1}],
             "delivery_address": "Unter den Linden 1, Berlin", "phone": "+49 30 7654321",
         });
-        let quote = self.shop.send(token, Method::POST, "/v1/orders/check", &body).await?;
+        let quote = self
+            .shop
+            .send(token, Method::POST, "/v1/orders/check", &body)
+            .await?;
         Ok(quote["quote_id"].clone())
     }
 
     /// Places an order; gives its id.
     pub async fn place(&self, token: &str, quote: &Value) -> anyhow::Result<Uuid> {
         let body = json!({"quote_id": quote, "payment": {"method": "card", "token": CARD}});
-        let order = self.shop.send(token, Method::POST, "/v1/orders", &body).await?;
-        Ok(order["order_id"].as_str().context("an order without an id")?.parse()?)
+        let order = self
+            .shop
+            .send(token, Method::POST, "/v1/orders", &body)
+            .await?;
+        Ok(order["order_id"]
+            .as_str()
+            .context("an order without an id")?
+            .parse()?)
     }
 
     /// Waits until the order has ended well; gives the moment. Nothing when it did not within the limit.
@@ -112,7 +130,11 @@ impl Customers {
 }
 
 fn end(order: Uuid, at: Instant, well: bool) -> anyhow::Result<Instant> {
-    if well { Ok(at) } else { bail!("the order {order} was cancelled; the bench's orders have no reason to be") }
+    if well {
+        Ok(at)
+    } else {
+        bail!("the order {order} was cancelled; the bench's orders have no reason to be")
+    }
 }
 
 async fn read(mut subscription: event_store::Subscription, ends: Ends) {
@@ -123,7 +145,9 @@ async fn read(mut subscription: event_store::Subscription, ends: Ends) {
             CANCELLED => false,
             _ => continue,
         };
-        let Some(order) = event.aggregate_id() else { continue };
+        let Some(order) = event.aggregate_id() else {
+            continue;
+        };
         let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
         match ends.remove(&order) {
             // Whoever waited may have given up.
@@ -143,7 +167,10 @@ pub struct Orders {
 
 impl Orders {
     pub fn new(customers: Arc<Customers>) -> Self {
-        Self { customers, pace: None }
+        Self {
+            customers,
+            pace: None,
+        }
     }
 }
 
@@ -152,7 +179,9 @@ impl Contestant for Orders {
     async fn run(&mut self, about: Duration) -> anyhow::Result<Sample> {
         let places = self.customers.tokens.len();
         // Half of the time goes into the quotes, which are not in the figure.
-        let fitting = self.pace.map_or(0.0, |pace| pace * about.as_secs_f64() / 2.0 / places as f64);
+        let fitting = self
+            .pace
+            .map_or(0.0, |pace| pace * about.as_secs_f64() / 2.0 / places as f64);
         let each = (fitting as usize).clamp(FIRST_ORDERS, ORDERS_A_ROUND_MAX);
         let mut quotes = JoinSet::new();
         for place in 0..places {
@@ -166,7 +195,11 @@ impl Contestant for Orders {
                 anyhow::Ok((token, quotes))
             });
         }
-        let quotes = quotes.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        let quotes = quotes
+            .join_all()
+            .await
+            .into_iter()
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let begun = Instant::now();
         let mut buying = JoinSet::new();
         for (token, quotes) in quotes {
@@ -177,7 +210,10 @@ impl Contestant for Orders {
                     let at = Instant::now();
                     let order = customers.place(&token, &quote).await?;
                     let Some(confirmed) = customers.confirmed(order).await? else {
-                        bail!("the order {order} was not confirmed within {} s", CONFIRMED_LIMIT.as_secs());
+                        bail!(
+                            "the order {order} was not confirmed within {} s",
+                            CONFIRMED_LIMIT.as_secs()
+                        );
                     };
                     times.record(confirmed.saturating_duration_since(at));
                     orders += 1;
@@ -193,6 +229,10 @@ impl Contestant for Orders {
         }
         let took = begun.elapsed();
         self.pace = Some(orders as f64 / took.as_secs_f64().max(1e-3));
-        Ok(Sample { took, amounts: vec![("orders", orders)], times: Some(times) })
+        Ok(Sample {
+            took,
+            amounts: vec![("orders", orders)],
+            times: Some(times),
+        })
     }
 }

@@ -45,8 +45,13 @@ impl Shop {
         let mut settings = settings.clone();
         settings.http_addr = address.parse()?;
         let url = format!("http://{address}");
-        let process = role(&settings, "up", &address).spawn().context("the shop's program")?;
-        let http = Client::builder().no_proxy().timeout(REQUEST_LIMIT).build()?;
+        let process = role(&settings, "up", &address)
+            .spawn()
+            .context("the shop's program")?;
+        let http = Client::builder()
+            .no_proxy()
+            .timeout(REQUEST_LIMIT)
+            .build()?;
         let key = SigningKey::load_or_create(&settings.signing_key_file)?;
         let tokens = Tokens::new(&key, Clock::system());
         let admin = tokens.issue(Role::Admin, Uuid::now_v7(), TOKEN_TTL)?;
@@ -62,15 +67,11 @@ impl Shop {
             process: Mutex::new(Some(process)),
         };
         shop.wait_until_ready().await?;
-        let running = Running::read(&shop.settings.data_dir).context("the shop left no addresses")?;
+        let running =
+            Running::read(&shop.settings.data_dir).context("the shop left no addresses")?;
         shop.sandbox.url = running.sandbox_url;
         shop.stock().await?;
         Ok(shop)
-    }
-
-    /// Where the provider is, and the key to it.
-    pub fn sandbox(&self) -> &ProviderAccount {
-        &self.sandbox
     }
 
     /// The seller of the product.
@@ -87,13 +88,28 @@ impl Shop {
     pub async fn customer(&self) -> anyhow::Result<String> {
         let email = format!("{}@example.com", Uuid::now_v7().simple());
         let admin = &self.admin;
-        let customer = self.send(admin, Method::POST, "/v1/customers", &json!({"name": "Ada Byron", "email": email})).await?;
-        let id = customer["id"].as_str().context("a customer without an id")?;
+        let customer = self
+            .send(
+                admin,
+                Method::POST,
+                "/v1/customers",
+                &json!({"name": "Ada Byron", "email": email}),
+            )
+            .await?;
+        let id = customer["id"]
+            .as_str()
+            .context("a customer without an id")?;
         Ok(self.tokens.issue(Role::Customer, id.parse()?, TOKEN_TTL)?)
     }
 
     /// A command in somebody's name, under a fresh idempotency key.
-    pub async fn send(&self, token: &str, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
+    pub async fn send(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
         let answer = self
             .http
             .request(method, format!("{}{path}", self.url))
@@ -117,19 +133,32 @@ impl Shop {
         command
             .env("WAYBILL_PAYMENT_URL", &self.sandbox.url)
             .env("WAYBILL_PAYMENT_KEY", self.sandbox.api_key.expose_secret())
-            .env("WAYBILL_PAYMENT_WEBHOOK_SECRET", self.sandbox.webhook_secret.expose_secret());
+            .env(
+                "WAYBILL_PAYMENT_WEBHOOK_SECRET",
+                self.sandbox.webhook_secret.expose_secret(),
+            );
         command.spawn().context("the second orchestrator's program")
     }
 
     /// Ends it in order.
     pub async fn close(&self) {
-        let process = self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let process = self
+            .process
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
         let Some(mut process) = process else { return };
         if let Some(pid) = process.id() {
             // An orderly end; the process is killed when it does not come.
-            let _sent = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await;
+            let _sent = Command::new("kill")
+                .args(["-TERM", &pid.to_string()])
+                .status()
+                .await;
         }
-        if tokio::time::timeout(STOP_LIMIT, process.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_LIMIT, process.wait())
+            .await
+            .is_err()
+        {
             // Gone either way: dropping it kills it.
             drop(process);
         }
@@ -143,8 +172,13 @@ impl Shop {
                 return Ok(());
             }
             let ended = {
-                let mut process = self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                process.as_mut().and_then(|process| process.try_wait().ok().flatten())
+                let mut process = self
+                    .process
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                process
+                    .as_mut()
+                    .and_then(|process| process.try_wait().ok().flatten())
             };
             if let Some(status) = ended {
                 bail!("the shop ended with {status} before it was ready");
@@ -179,8 +213,18 @@ impl Shop {
         .await?;
         let product_id = text(&product["id"])?;
         let offer = json!({"price": eur(1999), "active": true});
-        self.send(&admin, Method::PUT, &format!("/v1/partners/{partner_id}/offers/{product_id}"), &offer).await?;
-        post(format!("/v1/inventory/{product_id}/receive"), json!({"quantity": STOCK, "reason": "bench"})).await?;
+        self.send(
+            &admin,
+            Method::PUT,
+            &format!("/v1/partners/{partner_id}/offers/{product_id}"),
+            &offer,
+        )
+        .await?;
+        post(
+            format!("/v1/inventory/{product_id}/receive"),
+            json!({"quantity": STOCK, "reason": "bench"}),
+        )
+        .await?;
         self.partner = partner["id"].clone();
         self.product = product["id"].clone();
         Ok(())
@@ -198,13 +242,25 @@ fn role(settings: &Settings, role: &str, address: &str) -> Command {
     command
         .arg(role)
         .env("WAYBILL_HTTP_ADDR", address)
-        .env("WAYBILL_NATS_URL", settings.nats_url.as_deref().unwrap_or_default().join(","))
-        .env("WAYBILL_DATABASE_URL", settings.database_url.as_ref().map_or("", SecretString::expose_secret))
+        .env(
+            "WAYBILL_NATS_URL",
+            settings.nats_url.as_deref().unwrap_or_default().join(","),
+        )
+        .env(
+            "WAYBILL_DATABASE_URL",
+            settings
+                .database_url
+                .as_ref()
+                .map_or("", SecretString::expose_secret),
+        )
         .env("WAYBILL_DATA_DIR", &settings.data_dir)
         .env("WAYBILL_SIGNING_KEY_FILE", &settings.signing_key_file)
-        .env("WAYBILL_STREAM_REPLICAS", settings.stream_replicas.to_string())
+        .env(
+            "WAYBILL_STREAM_REPLICAS",
+            settings.stream_replicas.to_string(),
+        )
         .env("WAYBILL_RATE_LIMIT", "off")
-        .env("WAYBILL_LOG", "warn")
+        .env("WAYBILL_LOG", "error")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .kill_on_drop(true);
@@ -213,5 +269,8 @@ fn role(settings: &Settings, role: &str, address: &str) -> Command {
 
 /// A port that nobody listens on now.
 async fn free_address() -> anyhow::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string())
+    Ok(TcpListener::bind("127.0.0.1:0")
+        .await?
+        .local_addr()?
+        .to_string())
 }
