@@ -52,11 +52,16 @@ impl Log {
         &self.events[start..]
     }
 
-    fn expect(&self, subject: &Subject, expected: Version) -> Result<(), AppendError> {
-        let actual = self
-            .head(subject)
-            .map_or(Version::NONE, |(version, _)| version);
-        if actual == expected {
+    fn expect(
+        &self,
+        subject: &Subject,
+        expected: Version,
+        seen: Option<Position>,
+    ) -> Result<(), AppendError> {
+        let (actual, at) = self.head(subject).unwrap_or_default();
+        // The same version elsewhere is another history than the one that was decided on.
+        let elsewhere = expected != Version::NONE && seen.is_some_and(|seen| seen != at);
+        if actual == expected && !elsewhere {
             Ok(())
         } else {
             Err(AppendError::Conflict {
@@ -69,10 +74,10 @@ impl Log {
 
     fn append(&mut self, group: Group) -> Result<Appended, AppendError> {
         for part in &group.parts {
-            self.expect(&part.subject, part.expected)?;
+            self.expect(&part.subject, part.expected, part.seen)?;
         }
-        for (subject, version, _) in &group.conditions {
-            self.expect(subject, *version)?;
+        for (subject, version, seen) in &group.conditions {
+            self.expect(subject, *version, *seen)?;
         }
         let mut positions = Vec::with_capacity(group.parts.len());
         for part in group.parts {

@@ -75,6 +75,10 @@ pub async fn a_stale_belief_is_a_conflict_and_stores_nothing(place: &dyn Place) 
     // Also by a process that knows nothing of what this one has done.
     let other = place.open().await;
     assert_eq!(other.append(adding(id, 1)).await.unwrap_err(), conflict(1));
+    // And at the right version, seen where it is not: that is another log's history.
+    let mut elsewhere = adding(id, 2);
+    elsewhere.parts[0].seen = Some(Position(1));
+    assert_eq!(store.append(elsewhere).await.unwrap_err(), conflict(2));
     assert_eq!(history(&store, id).await.len(), 2);
     // A conflict is no reason to stop: the right version is taken at once.
     other.append(adding(id, 2)).await.unwrap();

@@ -22,7 +22,7 @@ use crate::store::{
 /// Most histories that one command loads at once.
 const LOADS_AT_ONCE: usize = 16;
 /// How long a decision waits to learn the fate of events of this process that it rests on.
-const PENDING_WAIT_MAX: Duration = Duration::from_secs(35);
+const PENDING_WAIT_MAX: Duration = Duration::from_secs(25);
 /// A state is put aside each time its history has grown by so many events …
 const SNAPSHOT_EVERY_EVENTS: u64 = 256;
 /// … and when it leaves the cache, if reading it back would take at least so many.

@@ -30,10 +30,12 @@ const ALONE_AFTER_CONFLICT: Duration = Duration::from_secs(1);
 const CONFLICTED_SUBJECTS_MAX: usize = 4096;
 /// A group that was put back so often travels alone from then on.
 const ROUNDS_TOGETHER_MAX: u32 = 3;
+/// A group that was put back so often is answered that the log is away.
+const ROUNDS_MAX: u32 = 32;
 /// How long one batch is tried in all before its groups are answered that the log is away.
-const BATCH_TRIED_MAX: Duration = Duration::from_secs(30);
+const BATCH_TRIED_MAX: Duration = Duration::from_secs(20);
 /// How long a group may wait for its first try.
-const WAIT_FOR_TURN_MAX: Duration = Duration::from_secs(30);
+const WAIT_FOR_TURN_MAX: Duration = Duration::from_secs(20);
 /// How long a batch is tried that is refused although everything it expects holds, as the leader says.
 const REFUSED_IN_FLIGHT_MAX: Duration = Duration::from_secs(5);
 /// Pause between two tries of one batch, in milliseconds; doubles up to the most.
@@ -376,6 +378,13 @@ impl Lane {
         }
         for mut queued in left.into_iter().rev() {
             queued.rounds += 1;
+            if queued.rounds > ROUNDS_MAX {
+                let why = format!(
+                    "refused {ROUNDS_MAX} times although nothing it expects has moved; nothing was stored"
+                );
+                queued.answer(Err(AppendError::Unavailable(why)));
+                continue;
+            }
             self.queue.push_front(queued);
         }
     }

@@ -129,10 +129,38 @@ pub(crate) async fn load(
         metrics::counter!("waybill_history_reads_total", "way" => "walk").increment(1);
         walk_back(api, subject, after, last).await?
     };
+    if let (Some(first), Some(seen)) = (events.first(), seen)
+        && after != Version::NONE
+        && !follows(first, seen)
+    {
+        // What was seen is not what lies before: another log's event. There is nothing that goes on from there.
+        return Ok(history);
+    }
     for stored in &events {
         history.events.push(recorded(stored)?);
     }
     Ok(history)
+}
+
+/// Whether the event before this one, of the same history, lies at a position.
+fn follows(stored: &Stored, position: Position) -> bool {
+    match own_expectation(stored) {
+        Some(expected) => expected == position,
+        // Not the first of its append: the one before is in the same batch.
+        None => stored.headers.number(BATCH_SEQUENCE).is_some_and(|number| {
+            position < stored.position && position.0 > stored.position.0.saturating_sub(number)
+        }),
+    }
+}
+
+/// What the first message of an append expected of its own subject: the position of the event before.
+fn own_expectation(stored: &Stored) -> Option<Position> {
+    let own = stored.headers.get(EXPECTED_SUBJECT).is_none();
+    stored
+        .headers
+        .number(EXPECTED_POSITION)
+        .filter(|_| own)
+        .map(Position)
 }
 
 /// Waits until the leader's log has reached a position.
@@ -213,10 +241,8 @@ async fn walk_back(
         if version <= after.after(1) {
             break;
         }
-        let own = earliest.headers.get(EXPECTED_SUBJECT).is_none();
-        let expected = earliest.headers.number(EXPECTED_POSITION).filter(|_| own);
-        let before = match expected {
-            Some(position) => vec![one(api, Position(position)).await?],
+        let before = match own_expectation(earliest) {
+            Some(position) => vec![one(api, position).await?],
             None => within_batch(api, subject, earliest).await?,
         };
         for stored in before {
