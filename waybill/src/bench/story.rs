@@ -20,7 +20,9 @@ use uuid::Uuid;
 
 /// Orders that are on their way at once.
 const AT_ONCE: usize = 96;
-const CUSTOMERS: usize = 200;
+/// Fewer say nothing, however long they take.
+const ORDERS_MIN: u64 = 200;
+const CUSTOMERS: usize = 60;
 const PRODUCTS: usize = 500;
 const STOCK: u32 = 1_000_000;
 /// One of so many orders is declined by the provider …
@@ -107,9 +109,10 @@ impl Shop {
             let (shop, next) = (Arc::clone(self), Arc::clone(&next));
             hands.spawn(async move {
                 let mut sold = 0;
-                while Instant::now() < until {
+                loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= orders_max {
+                    let enough = number >= ORDERS_MIN && Instant::now() >= until;
+                    if number >= orders_max || enough {
                         break;
                     }
                     shop.order(number).await?;
@@ -168,7 +171,7 @@ impl Shop {
             .copied()
             .cycle()
             .skip(first)
-            .take(lines)
+            .take(lines.min(self.products.len()))
             .collect();
         products.extend(sold_out);
         let lines: Vec<Line> = products

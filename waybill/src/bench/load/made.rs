@@ -25,8 +25,7 @@ const OTHERS: usize = 1_000;
 const AT_ONCE: usize = 192;
 /// So much of the time may be spent on making the log.
 const SHARE_OF_TIME: f64 = 0.6;
-/// A history so short gets a snapshot only when its state leaves the cache, if it is not even shorter.
-const SNAPSHOT_WHILE_WARM_EVENTS: u32 = 256;
+/// Shorter histories get no snapshot.
 const SNAPSHOT_LEAVING_EVENTS: u32 = 8;
 const SNAPSHOT_LIMIT: Duration = Duration::from_secs(10);
 const SNAPSHOT_PERIOD: Duration = Duration::from_millis(20);
@@ -135,44 +134,29 @@ async fn append(executor: &Executor, order: &Arc<[Uuid]>, enough: Instant) -> an
     Ok(())
 }
 
-/// Short histories get their snapshots when their states leave the cache; long ones have had some on the way.
+/// Histories that have no snapshot from the way here get theirs when their states leave the cache, as they would with
+/// time; the shortest never get one.
 async fn keep_snapshots(store: &Arc<dyn EventStore>, sizes: &[Made]) -> anyhow::Result<()> {
     let leaving = Executor::with_cache(Arc::clone(store), ONE);
-    let short =
-        |made: &&Made| (SNAPSHOT_LEAVING_EVENTS..SNAPSHOT_WHILE_WARM_EVENTS).contains(&made.events);
-    for made in sizes.iter().filter(short) {
-        for id in &made.ids {
-            // More are written at once than the policy allows if nobody waits, and those would be left out.
+    let due = |made: &&Made| made.events >= SNAPSHOT_LEAVING_EVENTS;
+    for id in sizes.iter().filter(due).flat_map(|made| &made.ids) {
+        let key = format!(
+            "{}.{}.{id}",
+            <Inventory as Decider>::Event::AGGREGATE,
+            Inventory::SHAPE
+        );
+        let until = Instant::now() + SNAPSHOT_LIMIT;
+        while store.snapshot(&key).await?.is_none() {
+            if Instant::now() > until {
+                bail!("no snapshot was kept of an aggregate that is due one");
+            }
+            // Another state takes its place; both may be written in the background.
             leaving.load::<Inventory>(*id, Freshness::Leader).await?;
             leaving
                 .load::<Inventory>(Uuid::now_v7(), Freshness::Any)
                 .await?;
-            is_kept(store, *id).await?;
+            tokio::time::sleep(SNAPSHOT_PERIOD).await;
         }
-    }
-    for made in sizes
-        .iter()
-        .filter(|made| made.events >= SNAPSHOT_WHILE_WARM_EVENTS)
-    {
-        for id in &made.ids {
-            is_kept(store, *id).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn is_kept(store: &Arc<dyn EventStore>, id: Uuid) -> anyhow::Result<()> {
-    let key = format!(
-        "{}.{}.{id}",
-        <Inventory as Decider>::Event::AGGREGATE,
-        Inventory::SHAPE
-    );
-    let until = Instant::now() + SNAPSHOT_LIMIT;
-    while store.snapshot(&key).await?.is_none() {
-        if Instant::now() > until {
-            bail!("no snapshot was kept of an aggregate that is due one");
-        }
-        tokio::time::sleep(SNAPSHOT_PERIOD).await;
     }
     Ok(())
 }
