@@ -401,6 +401,8 @@ mod tests {
             .access_table()
             .iter()
             .filter(|rule| rule.access != Access::Signed)
+            // The projector has a service of its own on the broker, and those routes only pass on to it.
+            .filter(|rule| !rule.path.starts_with("/v1/projections/"))
             .map(|rule| (rule.method.to_string(), rule.path.clone()))
             .collect();
         let mut broker: Vec<(String, String)> = COMMANDS

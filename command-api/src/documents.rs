@@ -109,6 +109,26 @@ impl IntoResponses for CallbackProblems {
     }
 }
 
+/// What is passed on to the projector can be answered with besides.
+pub(crate) struct DeskProblems;
+
+impl IntoResponses for DeskProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (
+                "409",
+                "`projection_busy`: a rebuild or a comparison of it is under way, or cannot be made now",
+            ),
+            ("429", "`rate_limited`: too much at once; see `Retry-After`"),
+            (
+                "503",
+                "`projector_unavailable`: no projector runs, or it cannot reach its servers; `not_finished`: a comparison \
+                 that takes long and goes on; `broker_unavailable`",
+            ),
+        ])
+    }
+}
+
 /// 404.
 pub(crate) struct NotFound;
 

@@ -34,6 +34,7 @@ pub(crate) struct Parts {
     pub(crate) installation: InstallationKey,
     pub(crate) clock: Clock,
     pub(crate) quotes: Quotes,
+    pub(crate) nats: async_nats::Client,
     pub(crate) provider: ProviderAccount,
     pub(crate) policy: Policy,
     pub(crate) quote_ttl: Duration,

@@ -29,6 +29,7 @@ mod orders;
 mod partners;
 mod problem;
 mod products;
+mod projections;
 mod role;
 mod routes;
 mod service;

@@ -5,15 +5,16 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 
 use crate::door::Door;
-use crate::{customers, inventory, offers, orders, partners, products, webhooks};
+use crate::{customers, inventory, offers, orders, partners, products, projections, webhooks};
 
-const AREAS: [(&str, &str); 7] = [
+const AREAS: [(&str, &str); 8] = [
     ("customers", "People with a role"),
     ("partners", "Sellers"),
     ("products", "What can be sold"),
     ("offers", "Who sells what for how much"),
     ("inventory", "How much there is"),
     ("orders", "Check, place, cancel"),
+    ("projections", "Read models by hand"),
     ("webhooks", "What the payment provider tells us"),
 ];
 
@@ -41,6 +42,7 @@ pub(crate) fn api() -> ApiRouter<Door> {
         offers::register,
         inventory::register,
         orders::register,
+        projections::register,
         webhooks::register,
     ]
     .into_iter()

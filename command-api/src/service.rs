@@ -140,6 +140,7 @@ impl Service {
             installation: deps.installation,
             clock: deps.clock,
             quotes,
+            nats: deps.nats.clone(),
             provider: deps.provider,
             policy: deps.policy,
             quote_ttl: deps.quote_ttl,

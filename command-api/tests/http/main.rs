@@ -15,6 +15,7 @@ mod orders;
 mod outage;
 mod partners;
 mod products;
+mod projections;
 mod replicas;
 mod saga;
 mod shop;

@@ -1,8 +1,8 @@
 //! GET /v1/events: a page of the log.
 
+use ::http::{HeaderName, HeaderValue};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use ::http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use utoipa::IntoParams;
 

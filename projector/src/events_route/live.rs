@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use ::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, Stream};
-use ::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -113,7 +113,9 @@ fn messages(
         match told.recv().await {
             Some(event) => Some((Ok(event), Some((told, goodbye, place)))),
             None => {
-                let why = goodbye.get().map_or("the server ends this answer", |why| why);
+                let why = goodbye
+                    .get()
+                    .map_or("the server ends this answer", |why| why);
                 Some((Ok(Event::default().comment(why)), None))
             }
         }

@@ -15,13 +15,20 @@ pub(super) fn read(subject: Option<&str>) -> Result<String, Problem> {
     let Some(subject) = subject else {
         return Ok(ALL.to_owned());
     };
-    if subject.parse::<Subject>().is_ok_and(|it| it.aggregate().is_some()) {
+    if subject
+        .parse::<Subject>()
+        .is_ok_and(|it| it.aggregate().is_some())
+    {
         return Ok(subject.to_owned());
     }
     let tokens: Vec<&str> = subject.split('.').collect();
     let fits = match tokens.as_slice() {
-        ["evt", middle @ .., ">"] => middle.len() < TOKENS_MAX - 1 && middle.iter().all(|t| plain(t)),
-        ["evt", middle @ .., "*"] => middle.len() == TOKENS_MAX - 2 && middle.iter().all(|t| plain(t)),
+        ["evt", middle @ .., ">"] => {
+            middle.len() < TOKENS_MAX - 1 && middle.iter().all(|t| plain(t))
+        }
+        ["evt", middle @ .., "*"] => {
+            middle.len() == TOKENS_MAX - 2 && middle.iter().all(|t| plain(t))
+        }
         _ => false,
     };
     if fits {
@@ -82,8 +89,15 @@ mod tests {
             "$KV.saga_status.>",
         ] {
             let problem = read(Some(bad)).unwrap_err();
-            assert_eq!((problem.status().as_u16(), problem.code()), (422, "invalid"), "{bad}");
-            assert!(problem.to_string().contains("/subject") || problem.body().errors[0].pointer == "/subject");
+            assert_eq!(
+                (problem.status().as_u16(), problem.code()),
+                (422, "invalid"),
+                "{bad}"
+            );
+            assert!(
+                problem.to_string().contains("/subject")
+                    || problem.body().errors[0].pointer == "/subject"
+            );
         }
     }
 }

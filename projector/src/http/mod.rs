@@ -43,6 +43,25 @@ impl ReadSide {
         }))
     }
 
+    /// The same with other limits for live readers.
+    #[cfg(test)]
+    pub(crate) fn with_feed(self, feed: Feed) -> Self {
+        let Parts {
+            pool,
+            store,
+            personal,
+            moves,
+            ..
+        } = Arc::into_inner(self.0).expect("not shared yet");
+        Self(Arc::new(Parts {
+            pool,
+            store,
+            personal,
+            moves,
+            feed,
+        }))
+    }
+
     pub(crate) fn pool(&self) -> &PgPool {
         &self.0.pool
     }

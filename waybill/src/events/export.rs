@@ -96,11 +96,7 @@ impl Target {
     }
 }
 
-async fn fill<W: Write>(
-    mut export: Export,
-    head: &Head,
-    out: W,
-) -> anyhow::Result<(W, Summary)> {
+async fn fill<W: Write>(mut export: Export, head: &Head, out: W) -> anyhow::Result<(W, Summary)> {
     let bar = progress_bar::new("export");
     bar.set_length(export.end().0);
     let mut writer = Writer::begin(out, head)?;

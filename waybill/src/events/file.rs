@@ -180,7 +180,10 @@ impl<R: BufRead> Reader<R> {
         self.line += 1;
         let line = self.line;
         let Some(bytes) = next_line(&mut self.input, line)? else {
-            bail!("the file ends in the middle, after {} messages", self.messages);
+            bail!(
+                "the file ends in the middle, after {} messages",
+                self.messages
+            );
         };
         if bytes.starts_with(TRAILER_START) {
             self.end(&bytes)?;
@@ -290,7 +293,10 @@ mod tests {
         assert_eq!(head.end, Position(2));
         assert_eq!(messages, [message(1), message(2)]);
         assert_eq!(summary.messages, 2);
-        assert_eq!(summary, Reader::begin(&*written()).unwrap().summary().unwrap());
+        assert_eq!(
+            summary,
+            Reader::begin(&*written()).unwrap().summary().unwrap()
+        );
     }
 
     #[test]
@@ -304,7 +310,10 @@ mod tests {
                 r#"{"position":1,"recorded_at":"1970-01-01T00:00:00Z","subject":"evt.order.00.x","headers":{"Actor":"saga \"1\""},"payload":"gAD/"}"#,
             ]
         );
-        assert!(lines[3].starts_with(r#"{"messages":2,"sha256":""#), "{text}");
+        assert!(
+            lines[3].starts_with(r#"{"messages":2,"sha256":""#),
+            "{text}"
+        );
     }
 
     #[test]
@@ -316,11 +325,20 @@ mod tests {
         changed[byte] = b'S';
         for (bytes, told) in [
             (Vec::new(), "is empty"),
-            (b"{\"a\":1}\n".to_vec(), "no file that `waybill events export`"),
-            (b"{\"waybill_events\":2}\n".to_vec(), "this build reads up to version 1"),
+            (
+                b"{\"a\":1}\n".to_vec(),
+                "no file that `waybill events export`",
+            ),
+            (
+                b"{\"waybill_events\":2}\n".to_vec(),
+                "this build reads up to version 1",
+            ),
             (lines[..3].concat(), "ends in the middle, after 2 messages"),
             (whole[..whole.len() - 1].to_vec(), "in the middle of line 4"),
-            ([lines[0], lines[1], lines[3]].concat(), "has 1 messages and should have 2"),
+            (
+                [lines[0], lines[1], lines[3]].concat(),
+                "has 1 messages and should have 2",
+            ),
             (changed, "was changed since it was written"),
             ([&*whole, lines[1]].concat(), "goes on after its last line"),
             ([lines[0], b"{}\n"].concat(), "line 2 cannot be read"),

@@ -29,10 +29,19 @@ mod tests {
 
     #[test]
     fn subjects_and_patterns_of_the_log_pass_and_others_are_named() {
-        for good in ["evt.>", "evt.order.>", "evt.order.*.x", "done.>", "uniq.email.ab", "evt.*"] {
+        for good in [
+            "evt.>",
+            "evt.order.>",
+            "evt.order.*.x",
+            "done.>",
+            "uniq.email.ab",
+            "evt.*",
+        ] {
             check(good).unwrap();
         }
-        for bad in ["", "evt", ">", "evt..x", "evt.>.x", "orders.>", "evt.or*", "evt.a b", "$JS.>"] {
+        for bad in [
+            "", "evt", ">", "evt..x", "evt.>.x", "orders.>", "evt.or*", "evt.a b", "$JS.>",
+        ] {
             assert!(check(bad).unwrap_err().to_string().contains(bad), "{bad}");
         }
     }
