@@ -273,4 +273,6 @@ mod fixtures;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod provider;
+#[cfg(test)]
 mod stories;

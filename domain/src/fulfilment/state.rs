@@ -432,6 +432,10 @@ impl Saga {
             Event::Started(_) => {}
             Event::Intended(e) => self.intended(e),
             Event::CustomerAwaited(e) => {
+                // A page that is found open after a person was told is waited for like any other.
+                if self.pending.is_none() {
+                    self.pending = self.stuck.take().and_then(|stuck| stuck.open);
+                }
                 if let Some(pending) = &mut self.pending {
                     pending.attempt = pending.attempt.saturating_add(1);
                     pending.phase = Phase::AwaitingCustomer { until: e.deadline };
@@ -439,6 +443,7 @@ impl Saga {
                     pending.customer_until = Some(e.deadline);
                     let tries = pending.attempt.saturating_sub(1);
                     let record = self.record(e.step);
+                    record.state = StepState::Open;
                     record.tries = tries;
                 }
             }

@@ -11,7 +11,7 @@ use crate::fulfilment::{Answer, Cause, Decision, Input, Outcome, Phase, Status, 
 use crate::payment;
 
 /// A shop that waits for the provider at each step outside.
-fn waiting_at(step: Step) -> Shop {
+pub(super) fn waiting_at(step: Step) -> Shop {
     let mut shop = Shop::open();
     match step {
         Step::Authorise | Step::Hold => {}
@@ -33,7 +33,7 @@ fn waiting_at(step: Step) -> Shop {
 }
 
 /// What each step waits for.
-fn success(step: Step) -> Answer {
+pub(super) fn success(step: Step) -> Answer {
     match step {
         Step::Authorise | Step::Hold => authorised(),
         Step::Capture | Step::Commit => captured(),
@@ -42,7 +42,7 @@ fn success(step: Step) -> Answer {
     }
 }
 
-const OUTSIDE: [Step; 4] = [Step::Authorise, Step::Capture, Step::Void, Step::Refund];
+pub(super) const OUTSIDE: [Step; 4] = [Step::Authorise, Step::Capture, Step::Void, Step::Refund];
 
 #[test]
 fn an_unknown_outcome_is_recorded_once_and_looked_up_under_the_same_id_until_it_is_found() {
@@ -178,7 +178,7 @@ fn a_due_try_is_the_owners_business_and_no_event() {
 }
 
 /// Answers the open effect the same way until nothing more happens by itself; how long that took.
-fn exhaust(shop: &mut Shop, answer: &Answer) -> Duration {
+pub(super) fn exhaust(shop: &mut Shop, answer: &Answer) -> Duration {
     let began = shop.now();
     for _ in 0..10_000 {
         shop.answer(answer.clone());

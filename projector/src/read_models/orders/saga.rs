@@ -212,7 +212,13 @@ impl Saga {
             Event::Started(_) => {}
             Event::Intended(e) => self.intend(&e),
             Event::CustomerAwaited(e) => {
-                let tries = self.pending.map_or(0, |pending| pending.attempt);
+                // A page that is found open after a person was told is waited for like any other.
+                let told = self
+                    .stuck
+                    .take()
+                    .map(|_| self.row(e.step).tries.saturating_add(1));
+                let tries = self.pending.map(|pending| pending.attempt).or(told);
+                let tries = tries.unwrap_or(0);
                 self.pending = Some(Pending {
                     step: e.step,
                     attempt: tries.saturating_add(1),
