@@ -148,5 +148,8 @@ impl Shop {
 /// A folder that the account Postgres runs as may enter: its files belong in there, not elsewhere.
 fn data_folder() -> TempDir {
     let everybody_enters = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    tempfile::Builder::new().permissions(everybody_enters).tempdir().unwrap()
+    tempfile::Builder::new()
+        .permissions(everybody_enters)
+        .tempdir()
+        .unwrap()
 }
