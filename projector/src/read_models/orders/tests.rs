@@ -1,6 +1,8 @@
 //! An order as one answer, from placed to every end; its payment, its saga, its history.
 
-use event_schema::fulfilment::{self, AttemptEnded, Cause, CustomerAwaited, Outcome, Step};
+use event_schema::fulfilment::{
+    self, AttemptEnded, Cause, CustomerAwaited, OperatorVerb, Outcome, Step,
+};
 use event_schema::order::{self, CancelReason, PaymentMethod};
 use event_schema::payment;
 use serde_json::{Value, json};
@@ -577,5 +579,124 @@ async fn a_saga_that_needs_a_person_is_found_by_its_status_and_step_until_somebo
             .await
             .code(),
         "not_found"
+    );
+}
+
+#[tokio::test]
+async fn what_a_person_settles_or_closes_is_shown_as_he_left_it() {
+    let (settled, closed) = (AnOrder::new(), AnOrder::new());
+    let shop = a_shop_with(settled).await;
+    let commanded = |command, step| {
+        fulfilment::Event::from(fulfilment::OperatorCommanded {
+            command,
+            step,
+            outcome: None,
+            evidence: None,
+            reason: "paid by bank transfer 8831".into(),
+            command_id: event_schema::ids::CommandId(Uuid::now_v7()),
+        })
+    };
+    let ends = |left_due| {
+        fulfilment::Event::from(fulfilment::Closed {
+            left_due,
+            reason: "paid by bank transfer 8831".into(),
+        })
+    };
+    for order in [settled, closed] {
+        shop.happens(order.by_card(&shop.shop).await).await;
+        shop.happens(order.out_of_stock()).await;
+        let needs = fulfilment::NeedsOperator {
+            step: Step::Void,
+            cause: Cause::VoidRefused,
+            detail: "the provider refuses".into(),
+        };
+        let refused = order.ended(Step::Void, Outcome::Refused, Some("no"));
+        shop.happens([to(order.id, [refused, needs.into()])]).await;
+    }
+
+    // Tried again it goes on counting, and needs the person again.
+    let retried = commanded(OperatorVerb::Retry, Some(Step::Void));
+    shop.happens([to(settled.id, [retried, settled.intended(Step::Void)])])
+        .await;
+    let saga = shop.ask(&format!("/v1/sagas/{}", settled.id)).await.body;
+    let void = |saga: &Value| {
+        let steps = saga["steps"].as_array().unwrap();
+        steps
+            .iter()
+            .find(|step| step["step"] == "void")
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(
+        (&void(&saga)["state"], &void(&saga)["tries"]),
+        (&json!("in_flight"), &json!(1))
+    );
+    let again = fulfilment::NeedsOperator {
+        step: Step::Void,
+        cause: Cause::VoidRefused,
+        detail: "the provider refuses".into(),
+    };
+    shop.happens([to(settled.id, [fulfilment::Event::from(again)])])
+        .await;
+
+    shop.happens([
+        to(
+            settled.id,
+            [
+                commanded(OperatorVerb::Skip, Some(Step::Void)),
+                ends(vec![]),
+            ],
+        ),
+        to(
+            settled.id,
+            [order::Event::from(order::Cancelled {
+                reason: CancelReason::OutOfStock,
+                detail: None,
+            })],
+        ),
+        to(
+            settled.id,
+            [payment::Event::from(payment::SettledOutside {
+                step: "void".into(),
+                amount: eur(1700),
+                reason: "paid by bank transfer 8831".into(),
+            })],
+        ),
+    ])
+    .await;
+    let shown = show(&shop, settled).await.body;
+    assert_eq!(
+        (
+            &shown["status"],
+            &shown["payment"]["status"],
+            &shown["saga"]["status"]
+        ),
+        (&json!("cancelled"), &json!("voided"), &json!("closed"))
+    );
+    let saga = shop.ask(&format!("/v1/sagas/{}", settled.id)).await.body;
+    assert_eq!(
+        (&void(&saga)["state"], &saga["cause"], &saga["deadline"]),
+        (&json!("skipped"), &Value::Null, &Value::Null)
+    );
+
+    shop.happens([to(
+        closed.id,
+        [
+            commanded(OperatorVerb::Close, None),
+            ends(vec![Step::Void]),
+            // Nothing brings it back.
+            closed.intended(Step::Void),
+        ],
+    )])
+    .await;
+    let shown = show(&shop, closed).await.body;
+    assert_eq!(
+        (&shown["status"], &shown["saga"]["status"]),
+        (&json!("cancelling"), &json!("closed"))
+    );
+    assert_eq!(
+        shop.ask("/v1/sagas?status=closed").await.ids().len(),
+        2,
+        "both are found"
     );
 }
