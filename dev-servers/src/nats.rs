@@ -47,6 +47,8 @@ pub struct NatsOptions {
     pub token: Option<String>,
     /// A port for the monitoring pages, off by default.
     pub monitoring_port: Option<u16>,
+    /// How much JetStream may store; else as much as the disk takes.
+    pub max_file_store_bytes: Option<u64>,
     pub(crate) cluster: Option<ClusterSettings>,
 }
 
@@ -67,6 +69,7 @@ impl NatsOptions {
             sync_always: true,
             token: None,
             monitoring_port: None,
+            max_file_store_bytes: None,
             cluster: None,
         }
     }
@@ -89,6 +92,13 @@ impl NatsOptions {
     #[must_use]
     pub fn with_default_sync(mut self) -> Self {
         self.sync_always = false;
+        self
+    }
+
+    /// Stores no more than this.
+    #[must_use]
+    pub fn with_max_file_store_bytes(mut self, bytes: u64) -> Self {
+        self.max_file_store_bytes = Some(bytes);
         self
     }
 
@@ -248,13 +258,17 @@ impl Nats {
         let Self { options, name, .. } = self;
         let root = folder.root();
         let sync = if options.sync_always { "always" } else { "2m" };
+        let quota = options
+            .max_file_store_bytes
+            .map(|bytes| format!("  max_file_store: {bytes}\n"))
+            .unwrap_or_default();
         let mut text = format!(
             "# Written anew at every start.\n\
              server_name: {name}\n\
              listen: \"127.0.0.1:{port}\"\n\
              max_payload: {MAX_PAYLOAD}\n\
              pid_file: {pid_file}\n\
-             jetstream {{\n  store_dir: {store}\n  sync_interval: {sync}\n}}\n",
+             jetstream {{\n  store_dir: {store}\n  sync_interval: {sync}\n{quota}}}\n",
             name = quoted(name),
             pid_file = quoted(&pid_file(root).to_string_lossy()),
             store = quoted(&root.join("store").to_string_lossy()),

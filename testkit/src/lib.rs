@@ -8,10 +8,16 @@
     reason = "a test kit reports by panicking at the test's line"
 )]
 
+mod deployment;
+mod market;
+mod patience;
 mod person;
 mod program;
 mod shop;
 
+pub use deployment::{Deployment, Layout, Role, Servers};
+pub use market::{Market, Product};
+pub use patience::{PATIENCE, Told};
 pub use person::{Answer, Person, answer};
-pub use program::{Program, free_port, within};
+pub use program::{Program, free_port, within, within_time};
 pub use shop::Shop;

@@ -1,10 +1,17 @@
 //! Somebody with a token who uses the API.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::program::within;
+
+/// Longer than any answer may take: the server's own limit around a request is 30 s.
+const ANSWER_LIMIT: Duration = Duration::from_secs(40);
 
 /// An answer, read whole.
 #[derive(Debug)]
@@ -38,29 +45,67 @@ impl Answer {
     }
 }
 
-/// A caller.
+/// A caller. His questions and his commands go round over the addresses that he knows.
 #[derive(Clone)]
 pub struct Person {
     http: Client,
-    base_url: String,
+    commands: Arc<[String]>,
+    queries: Arc<[String]>,
+    turn: Arc<AtomicUsize>,
     token: String,
 }
 
 impl Person {
     /// Somebody who holds the token.
     pub fn new(base_url: &str, token: &str) -> Self {
-        let http = Client::builder().no_proxy().build().unwrap();
+        let base_url = [base_url.to_owned()];
+        Self::at(&base_url, &base_url, token)
+    }
+
+    /// Somebody who sends commands to one kind of process and questions to another, as an edge would for him.
+    pub fn at(commands: &[String], queries: &[String], token: &str) -> Self {
+        let http = Client::builder()
+            .no_proxy()
+            .timeout(ANSWER_LIMIT)
+            .build()
+            .unwrap();
         Self {
             http,
-            base_url: base_url.to_owned(),
+            commands: commands.into(),
+            queries: queries.into(),
+            turn: Arc::default(),
             token: token.to_owned(),
+        }
+    }
+
+    /// The same person, whose commands all go to one replica.
+    pub fn commanding(&self, replica: usize) -> Self {
+        let commands = [self.commands[replica].clone()].into();
+        Self {
+            commands,
+            ..self.clone()
+        }
+    }
+
+    /// The same person, whose questions all go to one replica.
+    pub fn asking(&self, replica: usize) -> Self {
+        let queries = [self.queries[replica].clone()].into();
+        Self {
+            queries,
+            ..self.clone()
         }
     }
 
     /// A request in his name.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let addresses = if method == Method::GET {
+            &self.queries
+        } else {
+            &self.commands
+        };
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % addresses.len();
         self.http
-            .request(method, format!("{}{path}", self.base_url))
+            .request(method, format!("{}{path}", addresses[turn]))
             .bearer_auth(&self.token)
     }
 
@@ -113,18 +158,25 @@ impl Person {
 
 /// Sends and reads whole.
 pub async fn answer(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
-    let header = |name: &str| Some(response.headers().get(name)?.to_str().unwrap().to_owned());
-    let (status, position, retry_after) = (
-        response.status(),
-        header("waybill-position"),
-        header("retry-after"),
-    );
-    let text = response.text().await.unwrap();
-    Answer {
-        status,
-        position: position.map(|text| text.parse().unwrap()),
-        retry_after,
-        body: serde_json::from_str(&text).unwrap_or(Value::Null),
+    Answer::hear(request).await.unwrap()
+}
+
+impl Answer {
+    /// Sends and reads whole, if somebody answers.
+    pub async fn hear(request: RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.send().await?;
+        let header = |name: &str| Some(response.headers().get(name)?.to_str().unwrap().to_owned());
+        let (status, position, retry_after) = (
+            response.status(),
+            header("waybill-position"),
+            header("retry-after"),
+        );
+        let text = response.text().await?;
+        Ok(Self {
+            status,
+            position: position.map(|text| text.parse().unwrap()),
+            retry_after,
+            body: serde_json::from_str(&text).unwrap_or(Value::Null),
+        })
     }
 }

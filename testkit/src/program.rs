@@ -1,48 +1,72 @@
 //! A child process whose output is kept, that can be signalled, and that never outlives its test.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use uuid::Uuid;
 
 /// Whatever a test waits for has to happen within this.
 const LIMIT: Duration = Duration::from_secs(60);
 const LOOK_PERIOD: Duration = Duration::from_millis(25);
+/// Below what the kernel gives to outgoing connections and below what the test servers take: while a program is down
+/// between kill and restart, nobody else gets its port.
+const FREE_PORTS: Range<u16> = 10_000..20_000;
+const PORT_ATTEMPTS: usize = 500;
 
 /// Looks again and again until there is something; panics with `what` when the limit is over.
 #[track_caller]
-pub fn within<T, F, Fut>(what: &str, mut look: F) -> impl Future<Output = T>
+pub fn within<T, F, Fut>(what: &str, look: F) -> impl Future<Output = T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    within_time(LIMIT, what, look)
+}
+
+/// As [`within`], with a limit of its own.
+#[track_caller]
+pub fn within_time<T, F, Fut>(limit: Duration, what: &str, mut look: F) -> impl Future<Output = T>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Option<T>>,
 {
     let (what, at) = (what.to_owned(), std::panic::Location::caller());
     async move {
-        let until = tokio::time::Instant::now() + LIMIT;
+        let until = tokio::time::Instant::now() + limit;
         loop {
             if let Some(found) = look().await {
                 return found;
             }
             assert!(
                 tokio::time::Instant::now() < until,
-                "{at}: not within {LIMIT:?}: {what}"
+                "{at}: not within {limit:?}: {what}"
             );
             tokio::time::sleep(LOOK_PERIOD).await;
         }
     }
 }
 
-/// A port that nobody listens on now.
+/// A port that nobody listens on now, and that this process has given to nobody before.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let span = u128::from(FREE_PORTS.end - FREE_PORTS.start);
+    for _ in 0..PORT_ATTEMPTS {
+        // The lower half of such an id is random.
+        let offset = u16::try_from(Uuid::now_v7().as_u128() % span).unwrap();
+        let port = FREE_PORTS.start + offset;
+        let is_free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if is_free && GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
+    panic!("no port of {FREE_PORTS:?} is free");
 }
 
 /// A running program. Killed when dropped.
@@ -70,6 +94,11 @@ impl Program {
     /// Everything it has printed so far.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().clone()
+    }
+
+    /// Whether it runs, be it frozen.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Its process id.
