@@ -183,7 +183,7 @@ async fn a_writer_who_sleeps_in_the_middle_of_a_batch_lets_go_of_its_rows_before
         .await
         .unwrap();
     let lock = "select 1 from read.checkpoint where projection = 'inventory' for update";
-    let mut sleeper = worker_pool(&shop.pool).begin().await.unwrap();
+    let mut sleeper = postgres::begin(&worker_pool(&shop.pool)).await.unwrap();
     sqlx::query(lock).execute(&mut *sleeper).await.unwrap();
 
     let awake = tokio::time::timeout(LEASE, sqlx::query(lock).execute(&mut *connection)).await;
