@@ -449,6 +449,18 @@ mod tests {
             no(fulfilment::Rejection::TooLate.into()),
             (409, "too_late".into())
         );
+        let asked_in_vain = fulfilment::OperatorRejection::NotWaiting {
+            status: fulfilment::Status::Unwinding,
+        };
+        assert_eq!(
+            no(fulfilment::Rejection::from(asked_in_vain).into()),
+            (409, "not_waiting".into())
+        );
+        let asked_badly = fulfilment::OperatorRejection::CommandReused;
+        assert_eq!(
+            no(fulfilment::Rejection::from(asked_badly).into()),
+            (422, "idempotency_key_reused".into())
+        );
         let later_build = fulfilment::Rejection::OtherDefinition {
             def: fulfilment::definition(),
         };
