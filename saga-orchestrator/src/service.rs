@@ -59,24 +59,36 @@ pub struct Service {
 }
 
 impl Service {
-    /// Opens the buckets and the stream.
+    /// Opens the buckets and the stream; asks the payment provider that the settings name, in Stripe's language.
     ///
     /// # Errors
     /// When they are not there (`waybill migrate` makes them), or the provider's settings cannot be used.
     pub async fn new(deps: Deps) -> anyhow::Result<Self> {
+        let settings = &deps.settings;
+        let provider = Stripe::new(
+            &deps.provider,
+            &settings.public_url,
+            settings.payment_answer_deadline,
+            settings.time_to_pay,
+        )?;
+        Self::with_provider(deps, Arc::new(provider)).await
+    }
+
+    /// The same with a payment provider that speaks another language.
+    ///
+    /// # Errors
+    /// As [`Service::new`].
+    pub async fn with_provider(
+        deps: Deps,
+        provider: Arc<dyn PaymentProvider>,
+    ) -> anyhow::Result<Self> {
         let Deps {
             settings,
             executor,
             nats,
-            provider: account,
             clock,
+            ..
         } = deps;
-        let provider: Arc<dyn PaymentProvider> = Arc::new(Stripe::new(
-            &account,
-            &settings.public_url,
-            settings.payment_answer_deadline,
-            settings.time_to_pay,
-        )?);
         let policy = Policy {
             time_to_pay: settings.time_to_pay,
             hold_expiry: settings.hold_expiry,

@@ -1,18 +1,22 @@
 //! A saga as it is shown, read from its history and its payment's.
 
+use std::sync::Arc;
+
 use domain::fulfilment::{self, Fulfilment, Status, view};
 use domain::payment::{self, Payment};
 use event_schema::{Money, Position, Timestamp, Version};
 use event_store::{Executor, Freshness, LoadError};
 use uuid::Uuid;
 
-use crate::status::{MoneyStatus, SagaStatus, StepStatus, StockStatus, Verdict};
+use crate::status::{MoneyStatus, OutsideStatus, SagaStatus, StepStatus, StockStatus, Verdict};
 
-/// A saga with where it was read.
+/// A saga with what it was read from.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) shown: SagaStatus,
     pub(crate) version: Version,
+    pub(crate) saga: Arc<fulfilment::State>,
+    pub(crate) payment: Arc<payment::State>,
 }
 
 /// A saga as fresh as wanted; `None` when the order has none.
@@ -32,6 +36,8 @@ pub(crate) async fn load(
     Ok(shown.map(|shown| Seen {
         shown,
         version: saga.version,
+        saga: saga.state,
+        payment: payment.state,
     }))
 }
 
@@ -51,13 +57,23 @@ pub(crate) fn show(
             authorised: none,
             captured: none,
             refunded: none,
+            outside: None,
         },
         |ledger| MoneyStatus {
             authorised: ledger.authorised,
             captured: ledger.captured,
             refunded: ledger.refunded,
+            outside: None,
         },
     );
+    let outside = payment.outside().map(|outside| OutsideStatus {
+        received: outside.received,
+        returned: outside.returned,
+    });
+    let money = MoneyStatus {
+        outside: outside.filter(|outside| outside.received != none || outside.returned != none),
+        ..money
+    };
     // What went wrong last, for a saga that needs nobody: the step's own words.
     let last_detail = || view.steps.iter().rev().find_map(|step| step.detail.clone());
     Some(SagaStatus {
@@ -69,7 +85,12 @@ pub(crate) fn show(
         position: position.0,
         deadline: view.deadline,
         reason: view.reason.map(|reason| reason.as_str().to_owned()),
-        detail: view.cause_detail.clone().or_else(last_detail),
+        detail: view
+            .cause_detail
+            .clone()
+            .or(view.closed_because.clone())
+            .or_else(last_detail),
+        left_due: view.left_due.clone(),
         def: Some(view.def.to_string()),
         steps: view
             .steps

@@ -38,12 +38,8 @@ impl Order {
     }
 
     fn opening(&self, step: &str, opening: u32) -> Call {
-        Call {
-            order_id: self.id,
-            effect_id: EffectId::of(self.id, step, opening),
-            amount: eur(4200),
-            intended_at: self.intended_at,
-        }
+        let effect_id = EffectId::of(self.id, step, opening);
+        Call::new(self.id, effect_id, eur(4200), self.intended_at)
     }
 }
 

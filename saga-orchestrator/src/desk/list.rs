@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Answer, Refusal, field, text};
+use super::question::Question;
+use super::refusal::Refusal;
+use super::{Answer, text};
 use crate::runner::Context;
 use crate::status::{SAGA_KEYS, SagaStatus, Verdict, scan};
 
@@ -18,10 +20,10 @@ struct Listed<'a> {
     by_status: BTreeMap<Verdict, usize>,
 }
 
-pub(super) async fn answer(context: &Context, question: &str) -> Result<Answer, Refusal> {
-    let wanted = match field(question, "status")? {
+pub(super) async fn answer(context: &Context, question: &Question) -> Result<Answer, Refusal> {
+    let wanted = match question.status() {
         None => None,
-        Some(word) => Some(Verdict::parse(&word).ok_or_else(|| {
+        Some(word) => Some(Verdict::parse(word).ok_or_else(|| {
             let known = Verdict::ALL.map(Verdict::as_str).join(", ");
             Refusal::BadRequest(format!("{word:?} is not a status; there are {known}"))
         })?),
@@ -51,7 +53,7 @@ pub(super) async fn answer(context: &Context, question: &str) -> Result<Answer, 
         }
     })
     .await
-    .map_err(|error| Refusal::Unavailable(error.to_string()))?;
+    .map_err(Refusal::away)?;
     let data: Vec<SagaStatus> = found.into_values().collect();
     let text = text::list(&data, total, context.clock.now());
     Answer::new(

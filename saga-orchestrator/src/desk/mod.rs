@@ -1,12 +1,23 @@
-//! The operators' desk: the NATS service `saga`. `nats req saga.list ''` and `nats req saga.show <order id>` answer
-//! with text for people, and with JSON for the header `Accept: application/json`.
+//! The operators' desk: the NATS service `saga`.
+//!
+//! | Subject | Body | Answer |
+//! |---|---|---|
+//! | `saga.list` | a status, or nothing | a line for each saga, those that need a person first |
+//! | `saga.show` | order id | one saga in full: steps, money, stock, what one may do |
+//! | `saga.explain` | order id | the same in sentences |
+//! | `saga.retry` `saga.skip` `saga.resolve` `saga.abort` `saga.close` | order id, step | what was done, or would be |
+//!
+//! Text for people, JSON for the header `Accept: application/json`. Errors are in the service error headers, their code
+//! is the HTTP status, and `Waybill-Error-Code` is the stable word.
 
 use std::sync::Arc;
 
-use async_nats::Client;
-use async_nats::service::error::Error as ServiceError;
-use async_nats::service::{Request, Service, ServiceExt};
+use async_nats::service::{
+    NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request, Service, ServiceExt,
+};
+use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
+use domain::fulfilment::OperatorVerb;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
@@ -17,42 +28,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::runner::Context;
 use crate::status::ascii;
+use question::Question;
+use refusal::Refusal;
 
+mod command;
+mod explain;
 mod list;
+mod question;
+mod refusal;
 mod show;
+mod subject;
 mod text;
 
 /// The service's name, and the first token of its subjects.
 pub const SERVICE: &str = "saga";
 /// Requests that are answered at once, for each endpoint.
 const ANSWERS_AT_ONCE: usize = 16;
-/// A body beyond this is no question to the desk.
-const BODY_BYTES_MAX: usize = 16 * 1024;
-
-/// Why a question has no answer; the code is the HTTP status.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The question cannot be read.
-    #[error("{0}")]
-    BadRequest(String),
-    /// There is no such saga.
-    #[error("there is no saga of the order {0}")]
-    NotFound(uuid::Uuid),
-    /// Something is away; asking again later helps.
-    #[error("{0}")]
-    Unavailable(String),
-}
-
-impl Refusal {
-    /// The HTTP status.
-    pub const fn status(&self) -> usize {
-        match self {
-            Self::BadRequest(_) => 400,
-            Self::NotFound(_) => 404,
-            Self::Unavailable(_) => 503,
-        }
-    }
-}
+const ERROR_CODE: &str = "Waybill-Error-Code";
 
 /// An answer in both forms.
 pub(crate) struct Answer {
@@ -63,7 +55,7 @@ pub(crate) struct Answer {
 impl Answer {
     fn new(text: String, json: &impl Serialize) -> Result<Self, Refusal> {
         let json =
-            serde_json::to_value(json).map_err(|error| Refusal::Unavailable(error.to_string()))?;
+            serde_json::to_value(json).map_err(|error| Refusal::Unexpected(error.to_string()))?;
         Ok(Self { text, json })
     }
 }
@@ -73,6 +65,30 @@ impl Answer {
 enum Endpoint {
     List,
     Show,
+    Explain,
+    Command(OperatorVerb),
+}
+
+const ENDPOINTS: [Endpoint; 8] = [
+    Endpoint::List,
+    Endpoint::Show,
+    Endpoint::Explain,
+    Endpoint::Command(OperatorVerb::Retry),
+    Endpoint::Command(OperatorVerb::Skip),
+    Endpoint::Command(OperatorVerb::Resolve),
+    Endpoint::Command(OperatorVerb::Abort),
+    Endpoint::Command(OperatorVerb::Close),
+];
+
+impl Endpoint {
+    fn name(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Show => "show",
+            Self::Explain => "explain",
+            Self::Command(verb) => verb.as_str(),
+        }
+    }
 }
 
 /// Starts the service.
@@ -84,12 +100,12 @@ pub(crate) fn start(client: Client) -> BoxFuture<'static, Result<Desk, async_nat
             .start(SERVICE, env!("CARGO_PKG_VERSION"))
             .await?;
         let group = service.group(SERVICE);
-        let list = group.endpoint("list".to_owned()).await?.boxed();
-        let show = group.endpoint("show".to_owned()).await?.boxed();
-        Ok(Desk {
-            service,
-            endpoints: vec![(Endpoint::List, list), (Endpoint::Show, show)],
-        })
+        let mut endpoints = Vec::with_capacity(ENDPOINTS.len());
+        for endpoint in ENDPOINTS {
+            let requests = group.endpoint(endpoint.name().to_owned()).await?.boxed();
+            endpoints.push((endpoint, requests));
+        }
+        Ok(Desk { service, endpoints })
     }
     .boxed()
 }
@@ -122,78 +138,61 @@ impl Desk {
 }
 
 async fn respond(context: Arc<Context>, endpoint: Endpoint, request: Request) {
-    let answered = match (question(&request), endpoint) {
-        (Ok(question), Endpoint::List) => list::answer(&context, &question).await,
-        (Ok(question), Endpoint::Show) => show::answer(&context, &question).await,
-        (Err(refusal), _) => Err(refusal),
+    let (payload, headers) = (&request.message.payload, request.message.headers.as_ref());
+    let question = Question::read(payload, headers);
+    let wants_json = question.as_ref().is_ok_and(|question| question.wants_json);
+    let answered = match question {
+        Ok(question) => answer(&context, endpoint, &question).await,
+        Err(refusal) => Err(refusal),
     };
-    let response = match answered {
-        Ok(answer) if wants_json(&request) => ascii::to_line(&answer.json)
-            .map(Bytes::from)
-            .map_err(|error| ServiceError {
-                status: error.to_string(),
-                code: 500,
-            }),
-        Ok(answer) => Ok(Bytes::from(answer.text)),
-        Err(refusal) => Err(ServiceError {
-            status: ascii::plain_line(&refusal.to_string()),
-            code: refusal.status(),
-        }),
+    let (body, headers) = match answered {
+        Ok(answer) => match body(answer, wants_json) {
+            Ok(body) => (body, HeaderMap::new()),
+            Err(refusal) => refused(&refusal, wants_json),
+        },
+        Err(refusal) => refused(&refusal, wants_json),
     };
-    if let Err(error) = request.respond(response).await {
+    if let Err(error) = request.respond_with_headers(Ok(body), headers).await {
         tracing::debug!(%error, "an answer of the desk could not be sent");
     }
 }
 
-fn question(request: &Request) -> Result<String, Refusal> {
-    let payload = &request.message.payload;
-    if payload.len() > BODY_BYTES_MAX {
-        return Err(Refusal::BadRequest(format!(
-            "the request is longer than {BODY_BYTES_MAX} bytes"
-        )));
+async fn answer(
+    context: &Context,
+    endpoint: Endpoint,
+    question: &Question,
+) -> Result<Answer, Refusal> {
+    match endpoint {
+        Endpoint::List => list::answer(context, question).await,
+        Endpoint::Show => show::answer(context, question).await,
+        Endpoint::Explain => explain::answer(context, question).await,
+        Endpoint::Command(verb) => command::answer(context, verb, question).await,
     }
-    let text = std::str::from_utf8(payload)
-        .map_err(|_| Refusal::BadRequest("the request is not text".into()))?;
-    Ok(text.trim().to_owned())
 }
 
-fn wants_json(request: &Request) -> bool {
-    let headers = request.message.headers.as_ref();
-    let accept = headers.and_then(|headers| headers.get("Accept"));
-    accept.is_some_and(|accept| accept.as_str().contains("application/json"))
+fn body(answer: Answer, wants_json: bool) -> Result<Bytes, Refusal> {
+    match wants_json {
+        false => Ok(Bytes::from(answer.text)),
+        true => ascii::to_line(&answer.json)
+            .map(Bytes::from)
+            .map_err(|error| Refusal::Unexpected(error.to_string())),
+    }
 }
 
-/// A field of a JSON body, or the first word of a plain one.
-fn field(question: &str, name: &str) -> Result<Option<String>, Refusal> {
-    if question.starts_with('{') {
-        let body: Value = serde_json::from_str(question)
-            .map_err(|error| Refusal::BadRequest(format!("the request is not JSON: {error}")))?;
-        return match body.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(Refusal::BadRequest(format!("{name} must be a text"))),
-        };
-    }
-    Ok(question.split_whitespace().next().map(str::to_owned))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_question_is_a_plain_word_or_json() {
-        assert_eq!(field("running", "status"), Ok(Some("running".into())));
-        assert_eq!(field("", "status"), Ok(None));
-        assert_eq!(
-            field(r#"{"status":"running"}"#, "status"),
-            Ok(Some("running".into()))
-        );
-        assert_eq!(field("{}", "status"), Ok(None));
-        assert!(matches!(
-            field(r#"{"status":3}"#, "status"),
-            Err(Refusal::BadRequest(_))
-        ));
-        assert!(matches!(field("{", "status"), Err(Refusal::BadRequest(_))));
-    }
+/// A refusal in the service error headers, and in the body for whoever does not see headers.
+fn refused(refusal: &Refusal, wants_json: bool) -> (Bytes, HeaderMap) {
+    let (status, code) = (refusal.status().to_string(), refusal.code());
+    let said = ascii::plain_line(&format!("{code}: {refusal}"));
+    let mut headers = HeaderMap::new();
+    headers.insert(NATS_SERVICE_ERROR_CODE, status.as_str());
+    headers.insert(NATS_SERVICE_ERROR, said.as_str());
+    headers.insert(ERROR_CODE, code);
+    let problem = serde_json::json!({
+        "status": refusal.status(), "code": code, "detail": refusal.to_string(),
+    });
+    let body = match wants_json {
+        true => ascii::to_line(&problem).unwrap_or(said),
+        false => format!("{said}\n"),
+    };
+    (Bytes::from(body), headers)
 }

@@ -1,79 +1,65 @@
 //! `saga.show <order id>`: one saga in full, from its history, checked against the leader.
 
-use event_schema::fulfilment::Cause;
-use event_store::{Freshness, LoadError};
-use uuid::Uuid;
+use event_store::LoadError;
+use serde::Serialize;
 
-use super::{Answer, Refusal, field, text};
+use super::explain::May;
+use super::question::Question;
+use super::refusal::Refusal;
+use super::subject::{self, last_shown};
+use super::{Answer, text};
 use crate::runner::{Context, Share, read_owner};
-use crate::status::{SagaStatus, status_key};
-use crate::view::{self, Seen};
+use crate::status::SagaStatus;
 
-pub(super) async fn answer(context: &Context, question: &str) -> Result<Answer, Refusal> {
-    let order = field(question, "order_id")?
-        .ok_or_else(|| Refusal::BadRequest("name the order: saga.show <order id>".into()))?;
-    let order = order.strip_prefix("fulfilment.").unwrap_or(&order);
-    let order: Uuid = order
-        .parse()
-        .map_err(|_| Refusal::BadRequest(format!("{order:?} is not an order's id")))?;
-    let (shown, events) = match view::load(&context.executor, order, Freshness::Leader).await {
-        Ok(Some(Seen { shown, version })) => {
-            (as_the_bucket_has_it(context, shown).await, Some(version.0))
+/// A saga in full, for programs.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    saga: &'a SagaStatus,
+    /// Who works it: the name, and what tells two processes of one name apart.
+    owner: Option<String>,
+    /// Events in its history.
+    events: Option<u64>,
+    you_may: Vec<May>,
+}
+
+pub(super) async fn answer(context: &Context, question: &Question) -> Result<Answer, Refusal> {
+    let order = question.order()?;
+    let (shown, events, choices) = match subject::read(context, order).await {
+        Ok(Some(about)) => {
+            let choices = about.choices();
+            (about.seen.shown, Some(about.seen.version.0), choices)
         }
         Ok(None) => return Err(Refusal::NotFound(order)),
         // A history that cannot be read is shown as it was last, which says what is wrong with it.
-        Err(error @ (LoadError::Newer { .. } | LoadError::Corrupt { .. })) => (
-            last_shown(context, order)
-                .await
-                .ok_or_else(|| Refusal::Unavailable(error.to_string()))?,
-            None,
-        ),
-        Err(error) => return Err(Refusal::Unavailable(error.to_string())),
+        Err(error @ (LoadError::Newer { .. } | LoadError::Corrupt { .. })) => {
+            let last = last_shown(context, order).await;
+            let last = last.ok_or_else(|| Refusal::of_load(order, &error))?;
+            (last, None, Vec::new())
+        }
+        Err(error) => return Err(Refusal::away(error)),
     };
     let owner = read_owner(&context.board.buckets().status, Share::of(order))
         .await
         .ok()
         .flatten();
     let owner = owner.map(|(_, owner)| owner);
-    Answer::new(
-        text::show(&shown, owner.as_ref(), events, context.clock.now()),
+    let text = text::show(
         &shown,
-    )
-}
-
-/// The history does not know that its handling fails, nor since when the verdict holds; the bucket does.
-async fn as_the_bucket_has_it(context: &Context, shown: SagaStatus) -> SagaStatus {
-    let Some(last) = last_shown(context, shown.id).await else {
-        return shown;
-    };
-    let quarantined = matches!(
-        last.cause,
-        Some(Cause::Poisoned | Cause::VersionUnsupported)
+        owner.as_ref(),
+        events,
+        &choices,
+        context.clock.now(),
     );
-    if quarantined && last.position >= shown.position {
-        return SagaStatus {
-            status: last.status,
-            cause: last.cause,
-            detail: last.detail,
-            since: last.since,
-            ..shown
-        };
-    }
-    let same = last.status == shown.status && last.cause == shown.cause;
-    SagaStatus {
-        since: if same { last.since } else { shown.since },
-        ..shown
-    }
-}
-
-async fn last_shown(context: &Context, order: Uuid) -> Option<SagaStatus> {
-    let value = context
-        .board
-        .buckets()
-        .status
-        .get(status_key(order))
-        .await
-        .ok()
-        .flatten()?;
-    serde_json::from_slice(&value).ok()
+    Answer::new(
+        text,
+        &Shown {
+            saga: &shown,
+            owner: owner
+                .filter(|owner| !owner.instance.is_empty())
+                .map(|owner| owner.label()),
+            events,
+            you_may: choices.iter().map(May::of).collect(),
+        },
+    )
 }

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
+use domain::fulfilment::{Choice, Quarantine};
 use event_schema::{Money, Timestamp};
+use uuid::Uuid;
 
 use crate::runner::Owner;
-use crate::status::{MoneyStatus, SagaStatus, StepStatus, StockStatus, Verdict};
+use crate::status::{MoneyStatus, OutsideStatus, SagaStatus, StepStatus, StockStatus, Verdict};
 
 /// Several sagas, a line each.
 pub(super) fn list(sagas: &[SagaStatus], total: usize, now: Timestamp) -> String {
@@ -42,14 +44,15 @@ pub(super) fn show(
     saga: &SagaStatus,
     owner: Option<&Owner>,
     events: Option<u64>,
+    choices: &[Choice],
     now: Timestamp,
 ) -> String {
     let mut out = String::new();
-    let verdict = saga.status.as_str().replace('_', " ").to_uppercase();
     _ = writeln!(
         out,
-        "order {}   {verdict}   since {} ({})",
+        "order {}   {}   since {} ({})",
         saga.id,
+        verdict(saga.status),
         moment(saga.since),
         age(saga.since, now)
     );
@@ -62,6 +65,17 @@ pub(super) fn show(
             "cause    {step}{}",
             with_detail(cause.as_str(), saga.detail.as_deref())
         );
+    } else if saga.status == Verdict::Closed {
+        let by_whom = saga.detail.as_deref().unwrap_or("no reason given");
+        let left: Vec<&str> = saga.left_due.iter().map(|step| step.as_str()).collect();
+        let left = match left.as_slice() {
+            [] => "nothing".to_owned(),
+            left => left.join(", "),
+        };
+        _ = writeln!(
+            out,
+            "because  closed by an operator: {by_whom}; left due: {left}"
+        );
     } else if let Some(reason) = &saga.reason {
         _ = writeln!(
             out,
@@ -73,7 +87,12 @@ pub(super) fn show(
     _ = writeln!(out);
     out.push_str(&steps(&saga.steps));
     _ = writeln!(out);
-    _ = writeln!(out, "money    {}", money(&saga.money, saga.status));
+    let called_off = saga.reason.is_some();
+    _ = writeln!(
+        out,
+        "money    {}",
+        money(&saga.money, saga.status, called_off)
+    );
     for (index, line) in saga.stock.iter().enumerate() {
         let label = if index == 0 { "stock    " } else { "         " };
         _ = writeln!(out, "{label}{}", stock(line, saga.status));
@@ -86,7 +105,103 @@ pub(super) fn show(
             moment(deadline)
         );
     }
+    if !choices.is_empty() {
+        _ = writeln!(out, "you may  {}", may(choices));
+    }
     out
+}
+
+/// One saga in sentences.
+pub(super) fn explain(saga: &SagaStatus, sentences: &[String], choices: &[Choice]) -> String {
+    let mut out = String::new();
+    _ = writeln!(out, "order {}   {}", saga.id, verdict(saga.status));
+    for sentence in sentences {
+        _ = writeln!(out, "{sentence}");
+    }
+    for (index, choice) in choices.iter().enumerate() {
+        if index == 0 {
+            _ = writeln!(out, "You may order:");
+        }
+        _ = writeln!(out, "  {}: it would {}", name(choice), choice.would);
+    }
+    out
+}
+
+/// A saga that its owner has set aside, in a sentence.
+pub(super) fn set_aside(quarantine: &Quarantine, since: Timestamp, now: Timestamp) -> String {
+    format!(
+        "It is set aside since {} ({} ago), because handling it kept failing: {} ({}). The other sagas go on; what comes \
+         about this one meanwhile is kept in its history, in order. Nothing happens by itself; retry takes it up again.",
+        moment(since),
+        age(since, now),
+        quarantine.cause.as_str(),
+        quarantine.detail
+    )
+}
+
+/// What became of an operator's command.
+pub(super) struct Told<'a> {
+    pub(super) would: &'a [String],
+    pub(super) dry_run: bool,
+    pub(super) repeated: bool,
+    pub(super) position: Option<u64>,
+    pub(super) command_id: Uuid,
+    pub(super) status: Verdict,
+}
+
+/// What an operator's command does, or would do.
+pub(super) fn command(told: &Told<'_>) -> String {
+    let mut out = String::new();
+    if told.repeated && !told.dry_run {
+        _ = writeln!(
+            out,
+            "done     before: this command was carried out already, and acts once"
+        );
+    } else {
+        let label = if told.dry_run {
+            "would    "
+        } else {
+            "does     "
+        };
+        for sentence in told.would {
+            _ = writeln!(out, "{label}{sentence}");
+        }
+    }
+    match told.position {
+        Some(position) => {
+            _ = writeln!(
+                out,
+                "recorded as command {}, log position {position}; the saga is now {}",
+                told.command_id,
+                verdict(told.status)
+            );
+        }
+        None => {
+            _ = writeln!(
+                out,
+                "nothing was changed; send it again without Dry-Run, with a Command-Id and a Reason, to do it"
+            );
+        }
+    }
+    out
+}
+
+fn verdict(verdict: Verdict) -> String {
+    verdict.as_str().replace('_', " ").to_uppercase()
+}
+
+/// Each command once, in the order in which they are offered.
+fn may(choices: &[Choice]) -> String {
+    let mut names: Vec<String> = choices.iter().map(name).collect();
+    names.dedup();
+    names.join(" | ")
+}
+
+fn name(choice: &Choice) -> String {
+    match choice.step {
+        Some(step) => format!("{} {step}", choice.command),
+        None => choice.command.to_string(),
+    }
 }
 
 fn runs_as(saga: &SagaStatus, owner: Option<&Owner>, events: Option<u64>) -> String {
@@ -124,23 +239,40 @@ fn steps(steps: &[StepStatus]) -> String {
     table(&rows, "  ")
 }
 
-fn money(money: &MoneyStatus, verdict: Verdict) -> String {
+/// `called_off`: nothing of the money is the shop's.
+fn money(money: &MoneyStatus, verdict: Verdict, called_off: bool) -> String {
     let MoneyStatus {
         authorised,
         captured,
         refunded,
+        outside,
     } = money;
     let none = Money::zero(captured.currency);
+    let outside = outside.unwrap_or(OutsideStatus {
+        received: none,
+        returned: none,
+    });
     let kept = captured.minus(*refunded).unwrap_or(*captured);
+    let kept = kept.plus(outside.received).unwrap_or(kept);
+    let kept = kept.minus(outside.returned).unwrap_or(kept);
     let set_aside = authorised.minus(*captured).unwrap_or(none);
     let balance = match verdict {
-        Verdict::Completed if kept != none => format!("{kept} earned"),
+        Verdict::Completed | Verdict::Closed if kept != none && !called_off => {
+            format!("{kept} earned")
+        }
         _ if kept == none && set_aside == none => "balanced".into(),
         Verdict::Running => format!("{} in hand", if kept == none { set_aside } else { kept }),
         _ if kept != none => format!("{kept} owed to the customer"),
         _ => format!("{set_aside} still set aside"),
     };
-    format!("authorised {authorised}, captured {captured}, refunded {refunded}   -> {balance}")
+    let mut sums = format!("authorised {authorised}, captured {captured}, refunded {refunded}");
+    if outside.received != none {
+        _ = write!(sums, ", {} received by other means", outside.received);
+    }
+    if outside.returned != none {
+        _ = write!(sums, ", {} returned by other means", outside.returned);
+    }
+    format!("{sums}   -> {balance}")
 }
 
 fn stock(line: &StockStatus, verdict: Verdict) -> String {
@@ -203,10 +335,10 @@ fn age(since: Timestamp, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::fulfilment::OperatorVerb;
     use event_schema::Currency;
     use event_schema::fulfilment::{Cause, Step};
     use event_schema::ids::{EffectId, ProductId};
-    use uuid::Uuid;
 
     use super::*;
 
@@ -229,6 +361,7 @@ mod tests {
             deadline: None,
             reason: Some("customer_cancelled".into()),
             detail: Some("account_closed".into()),
+            left_due: vec![],
             def: Some("3:9c1e".into()),
             steps: vec![StepStatus {
                 step: Step::Refund,
@@ -241,6 +374,7 @@ mod tests {
                 authorised: eur(4200),
                 captured: eur(4200),
                 refunded: eur(0),
+                outside: None,
             },
             stock: vec![StockStatus {
                 product_id: ProductId(Uuid::from_u128(17)),
@@ -259,7 +393,23 @@ mod tests {
             epoch: 41,
             since: at(0),
         };
-        let text = show(&stuck_refund(), Some(&owner), Some(12), at(1_700_000_760));
+        let choices = [
+            OperatorVerb::Retry,
+            OperatorVerb::Resolve,
+            OperatorVerb::Resolve,
+        ]
+        .map(|command| Choice {
+            command,
+            step: Some(Step::Refund),
+            would: "do it".into(),
+        });
+        let text = show(
+            &stuck_refund(),
+            Some(&owner),
+            Some(12),
+            &choices,
+            at(1_700_000_760),
+        );
         let lines: Vec<&str> = text.lines().collect();
         assert!(
             lines[0].contains("NEEDS OPERATOR") && lines[0].contains("00:12:40"),
@@ -282,6 +432,65 @@ mod tests {
         );
         assert!(
             text.contains("ordered 2, held 0, sold 0   -> balanced"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("you may  retry refund | resolve refund\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_closed_saga_says_by_whom_and_what_is_left_and_counts_what_was_settled_by_other_means() {
+        let closed = SagaStatus {
+            status: Verdict::Closed,
+            cause: None,
+            detail: Some("paid by bank transfer".into()),
+            left_due: vec![Step::Refund],
+            money: MoneyStatus {
+                outside: Some(OutsideStatus {
+                    received: eur(0),
+                    returned: eur(4200),
+                }),
+                ..stuck_refund().money
+            },
+            ..stuck_refund()
+        };
+        let text = show(&closed, None, None, &[], at(1_700_000_000));
+        assert!(
+            text.contains("closed by an operator: paid by bank transfer; left due: refund"),
+            "{text}"
+        );
+        assert!(
+            text.contains("42.00 EUR returned by other means   -> balanced"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_dry_run_says_that_nothing_was_changed_and_a_repeat_that_it_happened_before() {
+        let told = Told {
+            would: &["cancel the order".into()],
+            dry_run: true,
+            repeated: false,
+            position: None,
+            command_id: Uuid::from_u128(3),
+            status: Verdict::NeedsOperator,
+        };
+        let text = command(&told);
+        assert!(
+            text.starts_with("would    cancel the order\nnothing was changed"),
+            "{text}"
+        );
+        let repeat = Told {
+            dry_run: false,
+            repeated: true,
+            position: Some(9),
+            ..told
+        };
+        let text = command(&repeat);
+        assert!(
+            text.starts_with("done     before") && text.contains("log position 9"),
             "{text}"
         );
     }

@@ -101,6 +101,7 @@ async fn send(
             Ok(of_payment(payment).unwrap_or_else(|| Outcome::Unknown {
                 detail: "the provider has not tried the card yet".into(),
                 reachable: true,
+                after: None,
             }))
         }
         Means::Checkout { .. } => of_session(provider, provider.create_session(call).await?).await,
@@ -121,6 +122,7 @@ async fn of_session(provider: &dyn PaymentProvider, session: Session) -> Result<
         (SessionStatus::Open, None, _) => Ok(Outcome::Unknown {
             detail: "the open checkout has no page".into(),
             reachable: true,
+            after: None,
         }),
         // What the payment says counts, even for a session that has expired since.
         (SessionStatus::Complete | SessionStatus::Expired, _, Some(id)) => {
@@ -132,6 +134,7 @@ async fn of_session(provider: &dyn PaymentProvider, session: Session) -> Result<
                     detail: "the checkout is complete, and its payment is not to be seen yet"
                         .into(),
                     reachable: true,
+                    after: None,
                 },
             })
         }
@@ -139,6 +142,7 @@ async fn of_session(provider: &dyn PaymentProvider, session: Session) -> Result<
         (SessionStatus::Complete, _, None) => Ok(Outcome::Unknown {
             detail: "the checkout is complete, and names no payment yet".into(),
             reachable: true,
+            after: None,
         }),
     }
 }

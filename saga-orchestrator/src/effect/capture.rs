@@ -82,6 +82,7 @@ fn of(payment: Payment) -> Outcome {
         | PaymentStatus::Authorised => Outcome::Unknown {
             detail: "the provider has not taken it yet".into(),
             reachable: true,
+            after: None,
         },
     }
 }

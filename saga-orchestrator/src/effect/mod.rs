@@ -81,6 +81,8 @@ pub enum Outcome {
         detail: String,
         /// Whether the provider answered at all.
         reachable: bool,
+        /// When the provider wants to be asked again.
+        after: Option<Duration>,
     },
     /// Proven: this effect's call was never carried out and never will be under its key.
     NeverHappened {
@@ -203,16 +205,27 @@ fn of_fault(fault: Fault, past: Past) -> Outcome {
                 reachable,
             },
             // It says nothing about the earlier call, which may have been carried out.
-            Past::MaybeCalled { .. } => Outcome::Unknown { detail, reachable },
+            Past::MaybeCalled { .. } => Outcome::Unknown {
+                detail,
+                reachable,
+                after,
+            },
         },
         Fault::Unknown {
-            detail, reachable, ..
-        } => Outcome::Unknown { detail, reachable },
+            detail,
+            reachable,
+            after,
+            ..
+        } => Outcome::Unknown {
+            detail,
+            reachable,
+            after,
+        },
     }
 }
 
 fn key_lives(call: &Call, now: Timestamp) -> bool {
-    now < call.intended_at + KEY_LIFE
+    now < call.key_since + KEY_LIFE
 }
 
 /// The end of the same call under a key that is spent. Only a search that saw everything proves that nothing was done.
@@ -224,6 +237,7 @@ fn spent(searched: Searched, detail: &str, effect: EffectId) -> Outcome {
         Searched::CutOff => Outcome::Unknown {
             detail: detail.to_owned(),
             reachable: true,
+            after: None,
         },
     }
 }
@@ -274,6 +288,7 @@ fn of_payment(payment: Payment) -> Option<Outcome> {
         PaymentStatus::Processing => Outcome::Unknown {
             detail: "the provider is still processing it".into(),
             reachable: true,
+            after: None,
         },
         PaymentStatus::Authorised => Outcome::Authorised {
             payment_id: id,

@@ -36,12 +36,14 @@ pub(super) async fn run(
                 Search::CutOff => Outcome::Unknown {
                     detail: format!("{code}: {message}"),
                     reachable: true,
+                    after: None,
                 },
             })
         }
         Err(Fault::Unknown {
             detail,
             reachable,
+            after,
             replayed: true,
         }) => Ok(match searched {
             Some(searched) => {
@@ -49,7 +51,11 @@ pub(super) async fn run(
                     format!("the provider only repeats a failure, and shows no refund: {detail}");
                 spent(searched, &detail, call.effect_id)
             }
-            None => Outcome::Unknown { detail, reachable },
+            None => Outcome::Unknown {
+                detail,
+                reachable,
+                after,
+            },
         }),
         Err(fault) => Err(fault),
     }
@@ -77,6 +83,7 @@ fn of(refund: Refund) -> Outcome {
         RefundStatus::Pending => Outcome::Unknown {
             detail: "the refund is on its way".into(),
             reachable: true,
+            after: None,
         },
         RefundStatus::Failed { reason } => Outcome::Refused {
             code: reason,

@@ -116,6 +116,7 @@ fn nothing_if_seen<T>(searched: Searched) -> Result<Option<T>, Fault> {
         Searched::CutOff => Err(Fault::Unknown {
             detail: "too much to list at the provider since the intent".into(),
             reachable: true,
+            after: None,
             replayed: false,
         }),
     }
@@ -139,8 +140,8 @@ fn nothing_if_refused<T>(
 /// provider remembers from before would be repeated for ever under one key.
 fn key(call: &Call, verb: &str, past: Past) -> String {
     match past.tries() {
-        0 => format!("{}{verb}", call.effect_id),
-        tries => format!("{}{verb}-{tries}", call.effect_id),
+        0 => format!("{}{verb}", call.key()),
+        tries => format!("{}{verb}-{tries}", call.key()),
     }
 }
 
@@ -222,5 +223,6 @@ fn still_open() -> Outcome {
     Outcome::Unknown {
         detail: "the provider has not let it go yet".into(),
         reachable: true,
+        after: None,
     }
 }

@@ -18,12 +18,44 @@ pub use stripe::{BuildError, Stripe};
 pub struct Call {
     /// Whose money.
     pub order_id: OrderId,
-    /// The call's stable id: the idempotency key, and our reference in the provider's metadata.
+    /// The call's stable id: our reference in the provider's metadata, and what the idempotency key is made of.
     pub effect_id: EffectId,
     /// How much.
     pub amount: Money,
-    /// When the intent of this effect was recorded: nothing of it can exist at the provider before.
+    /// When the intent of this effect was recorded first: nothing of it can exist at the provider before.
     pub intended_at: Timestamp,
+    /// How often the provider has refused the effect for good. Each time a person has it tried again after that, it
+    /// has a key of its own: under the old one the provider would only repeat its refusal.
+    pub refusals: u32,
+    /// When the key was used first: how long the provider remembers it counts from here.
+    pub key_since: Timestamp,
+}
+
+impl Call {
+    /// The first call of an effect whose intent was recorded at this moment.
+    pub const fn new(
+        order_id: OrderId,
+        effect_id: EffectId,
+        amount: Money,
+        intended_at: Timestamp,
+    ) -> Self {
+        Self {
+            order_id,
+            effect_id,
+            amount,
+            intended_at,
+            refusals: 0,
+            key_since: intended_at,
+        }
+    }
+
+    /// The idempotency key.
+    pub fn key(&self) -> String {
+        match self.refusals {
+            0 => self.effect_id.to_string(),
+            refusals => format!("{}-again-{refusals}", self.effect_id),
+        }
+    }
 }
 
 /// A payment as the provider has it.
@@ -167,6 +199,8 @@ pub enum Fault {
         detail: String,
         /// Whether the provider answered at all.
         reachable: bool,
+        /// When the provider wants to be asked again, if it said so.
+        after: Option<Duration>,
         /// The provider repeats a failure that it has remembered under the key: the same call will never end otherwise.
         replayed: bool,
     },

@@ -49,7 +49,9 @@ pub(super) fn input(step: Step, effect_id: EffectId, outcome: Outcome) -> Input 
             detail,
             reachable,
         },
-        Outcome::Unknown { detail, reachable } => Answer::Unknown { detail, reachable },
+        Outcome::Unknown {
+            detail, reachable, ..
+        } => Answer::Unknown { detail, reachable },
         Outcome::NeverHappened { detail } => Answer::NeverHappened { detail },
     };
     Input::Answered {

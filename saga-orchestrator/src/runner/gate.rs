@@ -4,9 +4,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::fulfilment::{Fulfilment, definition};
+use domain::fulfilment::{Fulfilment, carries, definition};
 use domain::payment::Payment;
-use event_schema::{Position, SagaDef};
+use event_schema::Position;
 use event_store::{Freshness, LoadError};
 use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
@@ -58,11 +58,6 @@ impl Gate {
     fn set(&self, verdict: Verdict) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = verdict;
     }
-}
-
-/// Whether a saga under this definition can be brought to the end that it was promised.
-pub(super) fn carries(def: &SagaDef) -> bool {
-    *def == definition()
 }
 
 /// Ends once this build carries every live saga.

@@ -4,6 +4,7 @@
 //! between any two lines: what is true is in the log and at the provider, and a new owner asks both.
 
 mod answer;
+mod call;
 mod failure;
 mod gate;
 mod ownership;
@@ -35,6 +36,7 @@ use ownership::{BEAT_PERIOD, Keeper, Pulse};
 use shares::Shares;
 
 pub use ownership::{Owner, SHARES, Share, read_owner};
+pub(crate) use reaction::{over, record};
 
 /// Most sagas that one process works at once, over all its shares.
 const WORKERS_MAX: usize = 128;

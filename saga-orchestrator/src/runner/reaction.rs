@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use domain::fulfilment::{self, Fulfilment, Input, Policy, Rejection, Step, World, react};
+use domain::fulfilment::{
+    self, Decision, Fulfilment, Input, Policy, Rejection, Step, World, react,
+};
 use domain::inventory::Inventory;
 use domain::order::Order;
 use domain::payment::Payment;
 use event_schema::Timestamp;
 use event_schema::ids::{CommandId, EffectId, OrderId, derived};
-use event_store::{Stop, Work};
+use event_store::{Halt, Stop, Work};
 use uuid::Uuid;
 
-/// The reaction over everything it touches; answers the effect that it intends, if it does. The stock is read only if
-/// the reaction asks for it: every state that is read must still hold when the batch is stored.
+/// The reaction over everything it touches; answers the effect that it intends, if it does.
 pub(super) fn decide(
     work: &mut Work,
     order: Uuid,
@@ -20,13 +21,31 @@ pub(super) fn decide(
     now: Timestamp,
     policy: &Policy,
 ) -> Result<Option<EffectId>, Stop<Rejection>> {
+    let decision = over(work, order, |world| {
+        react(world, input.clone(), now, policy)
+    })?;
+    let intended = decision.saga.iter().rev().find_map(|event| match event {
+        fulfilment::Event::Intended(intended) => Some(intended.effect_id),
+        _ => None,
+    });
+    record(work, order, decision)?;
+    Ok(intended)
+}
+
+/// Decides something over the saga and everything that it touches. The stock is read only if the decision asks for it:
+/// every state that is read must still hold when the batch is stored.
+pub(crate) fn over<T>(
+    work: &mut Work,
+    order: Uuid,
+    decide: impl Fn(&World<'_>) -> Result<T, Rejection>,
+) -> Result<T, Stop<Rejection>> {
     work.prefetch::<Order>(&[order]);
     work.prefetch::<Payment>(&[order]);
     let saga = work.state::<Fulfilment>(order)?;
     let order_state = work.state::<Order>(order)?;
     let payment = work.state::<Payment>(order)?;
     let mut stock = BTreeMap::new();
-    let decision = loop {
+    loop {
         let world = World {
             order_id: OrderId(order),
             saga: &saga,
@@ -34,7 +53,7 @@ pub(super) fn decide(
             payment: &payment,
             stock: &stock,
         };
-        match react(&world, input.clone(), now, policy) {
+        match decide(&world) {
             Err(Rejection::StockNotLoaded { .. }) if stock.is_empty() => {
                 let lines = saga.saga().map_or(&[][..], |saga| &saga.lines);
                 let ids: Vec<Uuid> = lines.iter().map(|line| line.product_id.uuid()).collect();
@@ -46,20 +65,20 @@ pub(super) fn decide(
                     .map(|(id, state)| (id, state.as_ref().clone()))
                     .collect();
             }
-            decided => break decided.map_err(Stop::Rejected)?,
+            decided => return decided.map_err(Stop::Rejected),
         }
-    };
-    let intended = decision.saga.iter().rev().find_map(|event| match event {
-        fulfilment::Event::Intended(intended) => Some(intended.effect_id),
-        _ => None,
-    });
+    }
+}
+
+/// Records a decision with this group.
+pub(crate) fn record(work: &mut Work, order: Uuid, decision: Decision) -> Result<(), Halt> {
     work.record::<Fulfilment>(order, decision.saga)?;
     work.record::<Order>(order, decision.order)?;
     work.record::<Payment>(order, decision.payment)?;
     for (product, events) in decision.stock {
         work.record::<Inventory>(product.uuid(), events)?;
     }
-    Ok(intended)
+    Ok(())
 }
 
 /// The same for every try to record the same thing, so that a repeat is recognised in the log.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::failure::Failure;
-use super::slots::{Ended, Job, Slots};
+use super::slots::{Ended, Job, Memory, Slots};
 use super::takeover;
 use super::wake::{Asks, read};
 use super::{Context, Share, quarantine, work};
@@ -241,22 +241,29 @@ impl OwnedShare {
         if position <= self.complete_to {
             return;
         }
+        let seen = Job {
+            at_least: position,
+            ..Job::default()
+        };
         let (order, job) = match asks {
             Asks::Nothing => return,
-            Asks::Saga { order, intent } => (
+            Asks::Saga {
+                order,
+                intent,
+                commanded,
+            } => (
                 order,
                 Job {
-                    at_least: position,
                     first_call: intent.filter(|_| witnessed),
-                    look_up: false,
+                    commanded,
+                    ..seen
                 },
             ),
             Asks::Callback { order } => (
                 order,
                 Job {
-                    at_least: position,
-                    first_call: None,
                     look_up: true,
+                    ..seen
                 },
             ),
         };
@@ -291,7 +298,7 @@ impl OwnedShare {
                     error.id(),
                     work::Report {
                         worked: Position(0),
-                        unsent: None,
+                        memory: Memory::default(),
                         result: Err(failure),
                     },
                 )
@@ -305,7 +312,7 @@ impl OwnedShare {
             Err(failure) => self.failed(order, job, failure),
         };
         self.slots
-            .finish(order, job, report.worked, report.unsent, ended);
+            .finish(order, job, report.worked, report.memory, ended);
     }
 
     /// An outage is waited for without end; what is wrong with the saga itself is tried a few times and then set aside,

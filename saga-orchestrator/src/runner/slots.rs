@@ -14,6 +14,9 @@ pub struct FirstCall {
     pub effect_id: EffectId,
     /// When its intent was recorded.
     pub intended_at: Timestamp,
+    /// We have recorded it ourselves, or have tried and were told that nothing was done; otherwise it was only seen to
+    /// be recorded, which for an effect that is tried again means nothing.
+    pub certain: bool,
 }
 
 /// What a saga is woken for. Several wakes before it is worked become one.
@@ -25,6 +28,10 @@ pub struct Job {
     pub first_call: Option<FirstCall>,
     /// A callback asks for a look at the provider.
     pub look_up: bool,
+    /// An operator has ordered something: a saga that was set aside is worked again.
+    pub commanded: bool,
+    /// The provider does not want to be asked about it before.
+    pub not_before: Option<Timestamp>,
 }
 
 impl Job {
@@ -32,7 +39,19 @@ impl Job {
         self.at_least = self.at_least.max(other.at_least);
         self.first_call = other.first_call.or(self.first_call);
         self.look_up |= other.look_up;
+        self.commanded |= other.commanded;
+        self.not_before = self.not_before.max(other.not_before);
     }
+}
+
+/// What one worker of a saga leaves to the next one, and no history knows. It is lost with the process, which costs a
+/// look-up and nothing else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// An effect whose call was certainly never sent.
+    pub unsent: Option<FirstCall>,
+    /// The provider does not want to be asked about it before.
+    pub not_before: Option<Timestamp>,
 }
 
 /// How working a saga ended.
@@ -57,8 +76,7 @@ struct Slot {
     worked: Position,
     /// Events that were handed in and not worked yet.
     open: Vec<Position>,
-    /// An effect whose call was certainly never sent.
-    unsent: Option<FirstCall>,
+    memory: Memory,
     due: Option<Timestamp>,
     queued: bool,
     failures: u32,
@@ -80,6 +98,12 @@ impl Slots {
     /// Somebody has something for a saga. An event that its worker has already seen wakes nobody.
     pub fn wake(&mut self, order: Uuid, job: Job) {
         let slot = self.slots.entry(order).or_default();
+        let mut job = job;
+        if job.commanded && slot.quarantined {
+            // Whatever came meanwhile is in the log; only that a callback was among it could be missed.
+            slot.quarantined = false;
+            job.look_up = true;
+        }
         if slot.quarantined || (job.at_least <= slot.worked && !job.look_up) {
             return;
         }
@@ -122,7 +146,9 @@ impl Slots {
             let Some(mut job) = slot.waiting.take().filter(|_| !slot.running) else {
                 continue;
             };
-            job.first_call = job.first_call.or(slot.unsent.take());
+            let memory = std::mem::take(&mut slot.memory);
+            job.first_call = job.first_call.or(memory.unsent);
+            job.not_before = memory.not_before;
             slot.running = true;
             if let Some(at) = slot.due.take() {
                 self.due.remove(&(at, order));
@@ -133,14 +159,14 @@ impl Slots {
         None
     }
 
-    /// A worker is through; `worked` is the newest event that it has seen, `unsent` an effect that it has certainly not
-    /// called. A job that failed is put back, without the certainty that its effect was never called.
+    /// A worker is through; `worked` is the newest event that it has seen. A job that failed is put back, without the
+    /// certainty that its effect was never called.
     pub fn finish(
         &mut self,
         order: Uuid,
         job: Job,
         worked: Position,
-        unsent: Option<FirstCall>,
+        memory: Memory,
         ended: Ended,
     ) {
         let Some(slot) = self.slots.get_mut(&order) else {
@@ -149,7 +175,7 @@ impl Slots {
         slot.running = false;
         self.running = self.running.saturating_sub(1);
         slot.worked = slot.worked.max(worked);
-        slot.unsent = unsent;
+        slot.memory = memory;
         // A failed job is still to be worked, whatever it has seen; one that is set aside holds nobody up.
         let worked = match ended {
             Ended::Again(_) => Position(0),
@@ -241,6 +267,7 @@ mod tests {
         FirstCall {
             effect_id: EffectId(ORDER),
             intended_at: at(1),
+            certain: false,
         }
     }
 
@@ -255,7 +282,13 @@ mod tests {
         let (order, job) = slots.start().unwrap();
         slots.wake(ORDER, seen(9));
         assert_eq!(slots.start(), None);
-        slots.finish(order, job, Position(7), None, Ended::Waits(None));
+        slots.finish(
+            order,
+            job,
+            Position(7),
+            Memory::default(),
+            Ended::Waits(None),
+        );
         assert_eq!(slots.start(), Some((ORDER, seen(9))));
     }
 
@@ -269,7 +302,13 @@ mod tests {
             ..seen(8)
         };
         slots.wake(ORDER, own);
-        slots.finish(order, job, Position(8), None, Ended::Waits(Some(at(100))));
+        slots.finish(
+            order,
+            job,
+            Position(8),
+            Memory::default(),
+            Ended::Waits(Some(at(100))),
+        );
         slots.wake(ORDER, own);
         assert_eq!(slots.start(), None);
     }
@@ -286,7 +325,13 @@ mod tests {
                 ..seen(6)
             },
         );
-        slots.finish(order, job, Position(8), None, Ended::Waits(None));
+        slots.finish(
+            order,
+            job,
+            Position(8),
+            Memory::default(),
+            Ended::Waits(None),
+        );
         assert!(slots.start().unwrap().1.look_up);
     }
 
@@ -295,11 +340,23 @@ mod tests {
         let mut slots = Slots::default();
         slots.wake(ORDER, seen(5));
         let (order, job) = slots.start().unwrap();
-        slots.finish(order, job, Position(5), None, Ended::Waits(Some(at(100))));
+        slots.finish(
+            order,
+            job,
+            Position(5),
+            Memory::default(),
+            Ended::Waits(Some(at(100))),
+        );
         assert_eq!(slots.wake_due(at(99)), 0);
         slots.wake(ORDER, seen(6));
         let (order, job) = slots.start().unwrap();
-        slots.finish(order, job, Position(6), None, Ended::Waits(Some(at(200))));
+        slots.finish(
+            order,
+            job,
+            Position(6),
+            Memory::default(),
+            Ended::Waits(Some(at(200))),
+        );
         assert_eq!(slots.wake_due(at(150)), 0);
         assert_eq!(slots.wake_due(at(200)), 1);
         assert!(slots.start().is_some());
@@ -318,7 +375,13 @@ mod tests {
             },
         );
         let (order, job) = slots.start().unwrap();
-        slots.finish(order, job, Position(0), None, Ended::Again(at(10)));
+        slots.finish(
+            order,
+            job,
+            Position(0),
+            Memory::default(),
+            Ended::Again(at(10)),
+        );
         assert_eq!((slots.start(), slots.failures(ORDER)), (None, 1));
         slots.wake_due(at(10));
         assert_eq!(
@@ -348,11 +411,18 @@ mod tests {
             order,
             job,
             Position(6),
-            Some(first()),
+            Memory {
+                unsent: Some(first()),
+                not_before: Some(at(12)),
+            },
             Ended::Waits(Some(at(10))),
         );
         slots.wake_due(at(10));
-        assert_eq!(slots.start().unwrap().1.first_call, Some(first()));
+        let (_, job) = slots.start().unwrap();
+        assert_eq!(
+            (job.first_call, job.not_before),
+            (Some(first()), Some(at(12)))
+        );
     }
 
     #[test]
@@ -365,10 +435,22 @@ mod tests {
         let (order, job) = slots.start().unwrap();
         slots.wake(ORDER, seen(7));
         assert_eq!(slots.complete_to(Position(7)), Position(4));
-        slots.finish(order, job, Position(7), None, Ended::Waits(None));
+        slots.finish(
+            order,
+            job,
+            Position(7),
+            Memory::default(),
+            Ended::Waits(None),
+        );
         assert_eq!(slots.complete_to(Position(7)), Position(5));
         let (order, job) = slots.start().unwrap();
-        slots.finish(order, job, Position(0), None, Ended::Quarantined);
+        slots.finish(
+            order,
+            job,
+            Position(0),
+            Memory::default(),
+            Ended::Quarantined,
+        );
         assert_eq!(slots.complete_to(Position(7)), Position(7));
     }
 
@@ -378,10 +460,47 @@ mod tests {
         let mut slots = Slots::default();
         slots.wake(ORDER, seen(5));
         let (order, job) = slots.start().unwrap();
-        slots.finish(order, job, Position(0), None, Ended::Quarantined);
+        slots.finish(
+            order,
+            job,
+            Position(0),
+            Memory::default(),
+            Ended::Quarantined,
+        );
         slots.wake(ORDER, seen(9));
         slots.wake(other, seen(9));
         assert_eq!(slots.start().map(|(order, _)| order), Some(other));
+    }
+
+    #[test]
+    fn an_operators_command_brings_a_quarantined_saga_back_and_it_looks_at_the_provider_first() {
+        let mut slots = Slots::default();
+        slots.wake(ORDER, seen(5));
+        let (order, job) = slots.start().unwrap();
+        slots.finish(
+            order,
+            job,
+            Position(0),
+            Memory::default(),
+            Ended::Quarantined,
+        );
+        slots.wake(ORDER, seen(8));
+        let commanded = Job {
+            commanded: true,
+            ..seen(9)
+        };
+        slots.wake(ORDER, commanded);
+        let (order, job) = slots.start().unwrap();
+        assert!(job.look_up && slots.failures(order) == 0);
+        slots.finish(
+            order,
+            job,
+            Position(0),
+            Memory::default(),
+            Ended::Quarantined,
+        );
+        slots.wake(ORDER, seen(10));
+        assert_eq!(slots.start(), None);
     }
 
     #[test]
@@ -389,7 +508,7 @@ mod tests {
         let mut slots = Slots::default();
         slots.wake(ORDER, seen(5));
         let (order, job) = slots.start().unwrap();
-        slots.finish(order, job, Position(7), None, Ended::Over);
+        slots.finish(order, job, Position(7), Memory::default(), Ended::Over);
         assert!(slots.slots.is_empty());
     }
 }

@@ -113,8 +113,8 @@ pub(super) async fn take_over(
                 order,
                 Job {
                     at_least: position,
-                    first_call: None,
                     look_up,
+                    ..Job::default()
                 },
             ));
         }

@@ -16,6 +16,8 @@ pub(super) enum Asks {
         order: Uuid,
         /// Set when the event is an intent.
         intent: Option<FirstCall>,
+        /// Whether it is an operator's command.
+        commanded: bool,
     },
     /// A callback was recorded.
     Callback { order: Uuid },
@@ -48,8 +50,13 @@ pub(super) fn asks(
             let intent = intent.map(|(effect_id, intended_at)| FirstCall {
                 effect_id,
                 intended_at,
+                certain: false,
             });
-            Asks::Saga { order, intent }
+            Asks::Saga {
+                order,
+                intent,
+                commanded: event_type == "fulfilment.operator_commanded",
+            }
         }
         Some(("payment", order)) if event_type == "payment.callback_recorded" => {
             Asks::Callback { order }
@@ -96,19 +103,30 @@ mod tests {
         let first = FirstCall {
             effect_id: effect,
             intended_at: at,
+            certain: false,
         };
         assert_eq!(
             asked(&saga, "fulfilment.intended"),
             Asks::Saga {
                 order,
-                intent: Some(first)
+                intent: Some(first),
+                commanded: false
             }
         );
         assert_eq!(
             asked(&saga, "fulfilment.attempt_ended"),
             Asks::Saga {
                 order,
-                intent: None
+                intent: None,
+                commanded: false
+            }
+        );
+        assert_eq!(
+            asked(&saga, "fulfilment.operator_commanded"),
+            Asks::Saga {
+                order,
+                intent: None,
+                commanded: true
             }
         );
         assert_eq!(

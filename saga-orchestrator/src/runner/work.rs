@@ -4,22 +4,22 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use domain::fulfilment::{self, Fulfilment, Input, Pending, Phase, Saga, Stage, Step};
+use domain::fulfilment::{
+    self, Fulfilment, Input, Pending, Phase, Saga, Stage, Step, StepState, carries,
+};
+use domain::inventory::Inventory;
 use domain::payment::{self, Payment};
 use event_schema::ids::{EffectId, OrderId};
-use event_schema::order::PaymentMethod;
-use event_schema::{
-    Actor, Decider, EventSet, Metadata, Position, Recorded, Subject, Timestamp, Version,
-};
+use event_schema::{Actor, Metadata, Position, Recorded, Timestamp};
 use event_store::Freshness;
 use uuid::Uuid;
 
+use super::call::{self, Asked, Intent};
 use super::failure::Failure;
-use super::gate::carries;
 use super::reaction::{command_id, decide};
-use super::slots::{Ended, FirstCall, Job};
+use super::slots::{Ended, FirstCall, Job, Memory};
 use super::{Context, answer};
-use crate::effect::{self, Looked, Means, Outcome, Past, Task};
+use crate::effect::{self, Looked, Outcome, Past, Task};
 use crate::provider::Call;
 use crate::view;
 
@@ -35,8 +35,8 @@ const CUSTOMER_POLL_MAX: Duration = Duration::from_secs(5 * 60);
 pub(super) struct Report {
     /// The newest event of the saga's order that was seen.
     pub(super) worked: Position,
-    /// An effect that certainly nobody has called yet.
-    pub(super) unsent: Option<FirstCall>,
+    /// What the next worker of the saga should know.
+    pub(super) memory: Memory,
     pub(super) result: Result<Ended, Failure>,
 }
 
@@ -56,17 +56,21 @@ pub(super) async fn work(context: &Context, order: Uuid, job: Job) -> Report {
         at_least: job.at_least,
         first_call: job.first_call,
         look_up: job.look_up,
+        not_before: job.not_before,
     };
     let mut worked = Position(0);
     let result = worker.go(&mut worked).await;
     if result.is_ok() {
         worked = worked.max(job.at_least);
     }
-    // A failure in between leaves no certainty.
-    let unsent = worker.first_call.filter(|_| result.is_ok());
+    let memory = Memory {
+        // A failure in between leaves no certainty.
+        unsent: worker.first_call.filter(|_| result.is_ok()),
+        not_before: worker.not_before,
+    };
     Report {
         worked,
-        unsent,
+        memory,
         result,
     }
 }
@@ -77,6 +81,8 @@ struct Worker<'a> {
     at_least: Position,
     first_call: Option<FirstCall>,
     look_up: bool,
+    /// The provider does not want to be asked before.
+    not_before: Option<Timestamp>,
 }
 
 impl Worker<'_> {
@@ -109,7 +115,11 @@ impl Worker<'_> {
             *worked = (*worked).max(now.last.position);
             // Shown before the effect is run: a call may take its time.
             self.put_up(&now);
-            match self.turn(&now, saga).await? {
+            let turn = match self.turn(&now, saga).await? {
+                Turn::Done(Ended::Waits(due)) => self.unless_hold_is_over(&now, saga, due).await?,
+                turn => turn,
+            };
+            match turn {
                 Turn::Again => {}
                 Turn::Done(ended) => return Ok(ended),
             }
@@ -174,6 +184,39 @@ impl Worker<'_> {
         }
     }
 
+    /// While a saga waits it may be the end of its hold that comes first.
+    async fn unless_hold_is_over(
+        &mut self,
+        now: &Now,
+        saga: &Saga,
+        due: Option<Timestamp>,
+    ) -> Result<Turn, Failure> {
+        let waits = |due| Ok(Turn::Done(Ended::Waits(due)));
+        let goes_forward = matches!(saga.stage, Stage::Running) && saga.is_past_no_return();
+        let (false, true, Some(line)) = (goes_forward, holds(saga), saga.lines.first()) else {
+            return waits(due);
+        };
+        let executor = &self.context.executor;
+        let product = line.product_id.uuid();
+        let stock = executor.load::<Inventory>(product, Freshness::Any).await?;
+        let Some(hold) = stock.state.holds.get(&OrderId(self.order)) else {
+            return waits(due);
+        };
+        if hold.expires_at > self.context.clock.now() {
+            return waits(Some(
+                due.map_or(hold.expires_at, |due| due.min(hold.expires_at)),
+            ));
+        }
+        let effect = EffectId::of(OrderId(self.order), Step::Hold.as_str(), 1);
+        match self
+            .feed(now, Step::Hold, effect, 1, Input::HoldExpired)
+            .await?
+        {
+            Turn::Again => Ok(Turn::Again),
+            Turn::Done(_) => waits(due),
+        }
+    }
+
     async fn pending(
         &mut self,
         now: &Now,
@@ -183,7 +226,10 @@ impl Worker<'_> {
     ) -> Result<Turn, Failure> {
         let clock = self.context.clock.now();
         let (step, effect) = (pending.step, pending.effect_id);
-        let until = pending.phase.until();
+        let until = match pending.phase {
+            Phase::Backoff { until } => self.not_before.map_or(until, |at| at.max(until)),
+            phase => phase.until(),
+        };
         match pending.phase {
             Phase::InFlight { .. } => self.run(now, saga, pending).await,
             Phase::Backoff { .. } if clock >= until => self.run(now, saga, pending).await,
@@ -228,22 +274,21 @@ impl Worker<'_> {
                 "others may have taken this share over".into(),
             ));
         }
-        let first = self
-            .first_call
-            .take()
-            .filter(|first| first.effect_id == pending.effect_id);
-        let (past, intended_at) = match first {
-            Some(first) => (Past::FirstCall, first.intended_at),
+        // A second try of the same effect is never a first call, whoever says so: an operator's retry records the
+        // same intent again.
+        let first = self.first_call.take().filter(|first| {
+            first.effect_id == pending.effect_id && (pending.attempt == 1 || first.certain)
+        });
+        let (past, intent) = match first {
+            Some(first) => (Past::FirstCall, Intent::now(first.intended_at)),
             None => {
                 let tries = pending.attempt.saturating_sub(1);
-                (
-                    Past::MaybeCalled { tries },
-                    self.intended_at(pending.effect_id, now).await?,
-                )
+                let intent = self.intent(pending.effect_id, now).await?;
+                (Past::MaybeCalled { tries }, intent)
             }
         };
         let (call, task) = self
-            .task(now, saga, pending.step, pending.effect_id, intended_at)
+            .task(now, saga, pending.step, pending.effect_id, intent)
             .await?;
         if past != Past::FirstCall {
             metrics::counter!("waybill_saga_lookups_total", "step" => pending.step.as_str())
@@ -263,9 +308,11 @@ impl Worker<'_> {
             // Certainly not done: the next try is as good as the first.
             self.first_call = Some(FirstCall {
                 effect_id: pending.effect_id,
-                intended_at,
+                intended_at: intent.first,
+                certain: true,
             });
         }
+        self.not_before = asked_pause(&outcome).map(|pause| self.context.clock.now() + pause);
         let (step, effect, attempt) = (pending.step, pending.effect_id, pending.attempt);
         self.feed(
             now,
@@ -286,8 +333,8 @@ impl Worker<'_> {
         effect_id: EffectId,
         otherwise: Turn,
     ) -> Result<Turn, Failure> {
-        let intended_at = self.intended_at(effect_id, now).await?;
-        let (call, task) = self.task(now, saga, step, effect_id, intended_at).await?;
+        let intent = self.intent(effect_id, now).await?;
+        let (call, task) = self.task(now, saga, step, effect_id, intent).await?;
         metrics::counter!("waybill_saga_lookups_total", "step" => step.as_str()).increment(1);
         let started = std::time::Instant::now();
         let looked = effect::look_up(&*self.context.provider, &call, &task).await;
@@ -356,6 +403,7 @@ impl Worker<'_> {
             self.first_call = Some(FirstCall {
                 effect_id,
                 intended_at: at,
+                certain: true,
             });
         }
         if executed.appended {
@@ -367,24 +415,8 @@ impl Worker<'_> {
         ))))
     }
 
-    /// When an effect's intent was recorded, from the history's headers.
-    async fn intended_at(&self, effect: EffectId, now: &Now) -> Result<Timestamp, Failure> {
-        let subject = Subject::history(<Fulfilment as Decider>::Event::AGGREGATE, self.order);
-        let at_least = Freshness::AtLeast(now.last.position);
-        let history = self
-            .context
-            .executor
-            .store()
-            .load(&subject, Version::NONE, None, at_least)
-            .await?;
-        let intent = history.events.iter().find(|event| {
-            event.event_type == "fulfilment.intended"
-                && event.saga.as_ref().and_then(|saga| saga.effect_id) == Some(effect)
-        });
-        let intent = intent.map(|event| event.metadata.occurred_at);
-        intent.ok_or_else(|| {
-            Failure::Poisoned(format!("the history has no intent of the effect {effect}"))
-        })
+    async fn intent(&self, effect: EffectId, now: &Now) -> Result<Intent, Failure> {
+        call::intent(self.context, self.order, effect, now.last.position).await
     }
 
     /// The call and what it is about, from what the histories know.
@@ -393,64 +425,21 @@ impl Worker<'_> {
         now: &Now,
         saga: &Saga,
         step: Step,
-        effect_id: EffectId,
-        intended_at: Timestamp,
+        effect: EffectId,
+        intent: Intent,
     ) -> Result<(Call, Task), Failure> {
-        let payment = &now.payment;
-        let call = |amount| Call {
-            order_id: OrderId(self.order),
-            effect_id,
-            amount,
-            intended_at,
+        let authorised = saga.step(Step::Authorise).and_then(|step| step.effect_id);
+        let authorisation = match authorised.filter(|_| step == Step::Void) {
+            Some(effect) => Some((effect, self.intent(effect, now).await?)),
+            None => None,
         };
-        let payment_id = || {
-            let id = payment.provider_payment_id.clone();
-            id.ok_or_else(|| {
-                Failure::Poisoned(format!("{step} is due, and no payment is recorded"))
-            })
+        let asked = Asked {
+            order: OrderId(self.order),
+            saga,
+            payment: &now.payment,
+            authorisation,
         };
-        Ok(match step {
-            Step::Authorise => (call(saga.total), Task::Authorise(means(saga, payment))),
-            Step::Capture => (
-                call(saga.total),
-                Task::Capture {
-                    payment_id: payment_id()?,
-                },
-            ),
-            Step::Refund => {
-                let amount = payment.refundable().unwrap_or(saga.total);
-                (
-                    call(amount),
-                    Task::Refund {
-                        payment_id: payment_id()?,
-                    },
-                )
-            }
-            Step::Void => {
-                let authorisation = saga.step(Step::Authorise).and_then(|step| step.effect_id);
-                let authorisation = authorisation.ok_or_else(|| {
-                    Failure::Poisoned("void is due, and nothing was ever asked for".into())
-                })?;
-                let asked = Call {
-                    order_id: OrderId(self.order),
-                    effect_id: authorisation,
-                    amount: saga.total,
-                    intended_at: self.intended_at(authorisation, now).await?,
-                };
-                (
-                    call(saga.total),
-                    Task::Void {
-                        authorisation: asked,
-                        means: means(saga, payment),
-                    },
-                )
-            }
-            Step::Hold | Step::Commit | Step::Release => {
-                return Err(Failure::Poisoned(format!(
-                    "{step} is done inside, and is open nevertheless"
-                )));
-            }
-        })
+        asked.for_step(step, effect, intent)
     }
 
     fn put_up(&self, now: &Now) {
@@ -467,23 +456,29 @@ impl Worker<'_> {
     }
 }
 
+/// Whether units are put aside for it.
+fn holds(saga: &Saga) -> bool {
+    let done = |step| {
+        saga.step(step)
+            .is_some_and(|record| record.state == StepState::Done)
+    };
+    done(Step::Hold) && !done(Step::Commit) && !done(Step::Release)
+}
+
+/// The pause that the provider asks for after a try that nobody knows the end of. What it asks for after a definite
+/// "later" is in the history.
+fn asked_pause(outcome: &Outcome) -> Option<Duration> {
+    match outcome {
+        Outcome::Unknown { after, .. } => *after,
+        _ => None,
+    }
+}
+
 enum Turn {
     /// Something was recorded; look again.
     Again,
     /// Nothing more to do now.
     Done(Ended),
-}
-
-fn means(saga: &Saga, payment: &payment::State) -> Means {
-    match &saga.method {
-        PaymentMethod::Card { token } => Means::Card {
-            token: token.clone(),
-            payment_id: payment.provider_payment_id.clone(),
-        },
-        PaymentMethod::Checkout => Means::Checkout {
-            session_id: payment.session_id.clone(),
-        },
-    }
 }
 
 /// The next look at a customer who is on the provider's page: later and later, and at the end of his time.

@@ -16,7 +16,7 @@ mod scan;
 mod sweep;
 
 pub use board::{Board, complete_to};
-pub use saga::{MoneyStatus, SagaStatus, StepStatus, StockStatus, Verdict};
+pub use saga::{MoneyStatus, OutsideStatus, SagaStatus, StepStatus, StockStatus, Verdict};
 pub use scan::{Entry, ScanError, scan};
 pub use sweep::sweep;
 

@@ -82,6 +82,9 @@ pub struct SagaStatus {
     pub reason: Option<String>,
     /// Why, in words: the provider's answer, the sold-out product.
     pub detail: Option<String>,
+    /// What had not run when a person ended it; left out when nothing was due.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_due: Vec<Step>,
     /// The definition that it runs as, such as `1:5f0c91aa`.
     pub def: Option<String>,
     /// The steps, in the order in which they began.
@@ -107,12 +110,14 @@ impl SagaStatus {
             deadline: None,
             reason: None,
             detail: None,
+            left_due: Vec::new(),
             def: None,
             steps: Vec::new(),
             money: MoneyStatus {
                 authorised: none,
                 captured: none,
                 refunded: none,
+                outside: None,
             },
             stock: Vec::new(),
         }
@@ -124,7 +129,8 @@ impl SagaStatus {
 pub struct StepStatus {
     /// Which.
     pub step: Step,
-    /// `waiting`, `in_flight`, `backing_off`, `awaiting_customer`, `done`, `refused`, `overtaken`, `stuck`.
+    /// `waiting`, `in_flight`, `backing_off`, `awaiting_customer`, `done`, `refused`, `overtaken`,
+    /// `stuck`, `skipped`.
     pub state: String,
     /// Tries so far.
     pub tries: u32,
@@ -143,6 +149,18 @@ pub struct MoneyStatus {
     pub captured: Money,
     /// Given back, in total.
     pub refunded: Money,
+    /// What people have settled by other means; left out when nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<OutsideStatus>,
+}
+
+/// What people have settled by other means than the provider's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutsideStatus {
+    /// Received, such as by bank transfer.
+    pub received: Money,
+    /// Given back.
+    pub returned: Money,
 }
 
 /// Where the units of one line are.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::{Executor, JetStreamStore};
+use saga_orchestrator::provider::PaymentProvider;
 use saga_orchestrator::{Deps, Service};
 use service_kit::payment::ProviderAccount;
 use service_kit::{Clock, Settings, SettingsArgs, Shutdown};
@@ -32,6 +33,16 @@ impl Orchestrator {
     }
 
     pub fn start_as(shop: &Shop, account: ProviderAccount, settings: Settings) -> Self {
+        Self::start_with(shop, account, settings, None)
+    }
+
+    /// One that asks a provider of the test's own.
+    pub fn start_with(
+        shop: &Shop,
+        account: ProviderAccount,
+        settings: Settings,
+        provider: Option<Arc<dyn PaymentProvider>>,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -50,7 +61,11 @@ impl Orchestrator {
                 provider: account,
                 clock: Clock::system(),
             };
-            Service::new(deps).await.unwrap().run(ends).await.unwrap();
+            let service = match provider {
+                Some(provider) => Service::with_provider(deps, provider).await,
+                None => Service::new(deps).await,
+            };
+            service.unwrap().run(ends).await.unwrap();
             tell.send(()).unwrap();
         });
         Self {

@@ -165,6 +165,26 @@ impl Provider {
         );
     }
 
+    /// Somebody takes an order's authorised money in the provider's dashboard, past the shop.
+    pub async fn capture_by_hand(&self, order: impl ToString) {
+        let ledger = self.ledger(order).await;
+        let intent = ledger["intents"][0]["id"].as_str().unwrap().to_owned();
+        let url = format!("{}/v1/payment_intents/{intent}/capture", self.base_url);
+        let answer = self
+            .http
+            .post(url)
+            .bearer_auth(API_KEY)
+            .header("Idempotency-Key", uuid::Uuid::now_v7().to_string())
+            .send()
+            .await
+            .unwrap();
+        assert!(
+            answer.status().is_success(),
+            "{}",
+            answer.text().await.unwrap()
+        );
+    }
+
     /// A customer pays on the hosted page.
     pub async fn pay(&self, page: &str, token: &str) {
         let client = reqwest::Client::builder()

@@ -248,14 +248,37 @@ impl Shop {
         body: &str,
         json: bool,
     ) -> Result<String, (String, String)> {
-        let mut headers = async_nats::HeaderMap::new();
-        if json {
-            headers.insert("Accept", "application/json");
+        let accept: &[(&str, &str)] = &[("Accept", "application/json")];
+        self.desk(subject, body, if json { accept } else { &[] })
+            .await
+    }
+
+    /// Orders something at the desk as an operator does; the answer read.
+    pub async fn command(
+        &self,
+        verb: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<serde_json::Value, (String, String)> {
+        let headers = [headers, &[("Accept", "application/json")]].concat();
+        let answer = self.desk(&format!("saga.{verb}"), body, &headers).await?;
+        Ok(serde_json::from_str(&answer).unwrap())
+    }
+
+    pub async fn desk(
+        &self,
+        subject: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<String, (String, String)> {
+        let mut map = async_nats::HeaderMap::new();
+        map.insert("Test", "1");
+        for (name, value) in headers {
+            map.insert(*name, *value);
         }
-        headers.insert("Test", "1");
         let request =
             self.client
-                .request_with_headers(subject.to_owned(), headers, body.to_owned().into());
+                .request_with_headers(subject.to_owned(), map, body.to_owned().into());
         let answer = request.await.unwrap();
         let header = |name: &str| {
             answer
@@ -379,6 +402,18 @@ impl Shop {
             tokio::time::sleep(POLL).await;
         }
         panic!("the shares are not spread like {wanted:?}: {last:?}");
+    }
+
+    /// The key's value in the bucket of sagas that need a person.
+    pub async fn attention(&self, cause: &str, order: Uuid) -> Option<String> {
+        let key = format!("fulfilment.{cause}.{order}");
+        let value = self.buckets.attention.get(key).await.unwrap()?;
+        Some(String::from_utf8(value.to_vec()).unwrap())
+    }
+
+    /// Where the log ends.
+    pub async fn end(&self) -> u64 {
+        self.executor.store().end().await.unwrap().position.0
     }
 
     /// Waits until the saga's history has so many events.

@@ -115,6 +115,7 @@ where
     wire.try_into().map_err(|unreadable| Fault::Unknown {
         detail: unreadable.to_string(),
         reachable: true,
+        after: None,
         replayed: false,
     })
 }
@@ -157,7 +158,7 @@ impl PaymentProvider for Stripe {
             ("return_url".to_owned(), self.return_url(call.order_id)),
         ];
         form.extend(metadata("metadata", call));
-        let key = call.effect_id.to_string();
+        let key = call.key();
         one::<WirePayment, _>(
             &self
                 .transport
@@ -195,7 +196,7 @@ impl PaymentProvider for Stripe {
         ];
         form.extend(metadata("metadata", call));
         form.extend(metadata("payment_intent_data[metadata]", call));
-        let key = call.effect_id.to_string();
+        let key = call.key();
         one::<WireSession, _>(
             &self
                 .transport
@@ -210,7 +211,7 @@ impl PaymentProvider for Stripe {
             "amount_to_capture".to_owned(),
             call.amount.amount.to_string(),
         )];
-        let key = call.effect_id.to_string();
+        let key = call.key();
         one::<WirePayment, _>(&self.transport.post(&path, &form, &key).await?)
     }
 
@@ -231,7 +232,7 @@ impl PaymentProvider for Stripe {
             ("amount".to_owned(), call.amount.amount.to_string()),
         ];
         form.extend(metadata("metadata", call));
-        let key = call.effect_id.to_string();
+        let key = call.key();
         one::<WireRefund, _>(&self.transport.post("/v1/refunds", &form, &key).await?)
     }
 
@@ -307,6 +308,7 @@ fn absent<T>(fault: Fault) -> Result<Option<T>, Fault> {
             Err(Fault::Unknown {
                 detail: format!("the provider refuses to be asked: {code}: {message}"),
                 reachable: true,
+                after: None,
                 replayed: false,
             })
         }

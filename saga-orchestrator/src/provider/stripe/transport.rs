@@ -50,6 +50,7 @@ impl Reply {
         serde_json::from_slice(&self.body).map_err(|error| Fault::Unknown {
             detail: cut(&format!("the answer cannot be read: {error}")),
             reachable: true,
+            after: None,
             replayed: false,
         })
     }
@@ -202,6 +203,7 @@ async fn body(mut response: Response) -> Result<Vec<u8>, Fault> {
             return Err(Fault::Unknown {
                 detail: format!("the answer is longer than {ANSWER_BYTES_MAX} bytes"),
                 reachable: true,
+                after: None,
                 replayed: false,
             });
         }
@@ -214,6 +216,7 @@ fn no_answer(limit: Duration) -> Fault {
     Fault::Unknown {
         detail: format!("no answer within {limit:?}"),
         reachable: false,
+        after: None,
         replayed: false,
     }
 }
@@ -238,6 +241,7 @@ fn of_connection(error: &reqwest::Error) -> Fault {
         Fault::Unknown {
             detail: "no answer in time".into(),
             reachable: false,
+            after: None,
             replayed: false,
         }
     } else if error.is_builder() {
@@ -249,6 +253,7 @@ fn of_connection(error: &reqwest::Error) -> Fault {
         Fault::Unknown {
             detail: format!("the connection broke: {reason}"),
             reachable: false,
+            after: None,
             replayed: false,
         }
     }
@@ -265,6 +270,7 @@ fn of_status(status: StatusCode, after: Option<Duration>, replayed: bool, body: 
     let unknown = |detail: String| Fault::Unknown {
         detail: cut(&detail),
         reachable: true,
+        after,
         replayed,
     };
     match status {
@@ -310,6 +316,7 @@ fn of_status(status: StatusCode, after: Option<Duration>, replayed: bool, body: 
             detail: cut(&format!("{status}: {message}")),
             // A failing server is an outage: it must not use up the patience for what is unknown.
             reachable: status.is_client_error(),
+            after,
             replayed,
         },
     }
