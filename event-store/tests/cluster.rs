@@ -246,3 +246,28 @@ async fn nothing_is_refused_on_what_a_replica_has_not_seen_yet() {
     stop.store(true, Ordering::SeqCst);
     busy.await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_the_log_shows_what_was_answered_before_whichever_server_is_asked() {
+    const APPENDS: usize = 300;
+    let cluster = Cluster::start().await;
+    cluster.emptied().await;
+    let writer = Executor::new(cluster.open().await);
+    let readers = [
+        cluster.open().await,
+        cluster.open().await,
+        cluster.open().await,
+    ];
+    let id = Uuid::now_v7();
+    run(&writer, id, Command::Open).await.unwrap();
+    for _ in 0..APPENDS {
+        let before = writer.store().end().await.unwrap().position;
+        run(&writer, id, Command::Add(1)).await.unwrap();
+        let pages = readers
+            .iter()
+            .map(|reader| reader.read(before, 10, Some("evt.>")));
+        for page in futures::future::join_all(pages).await {
+            assert_eq!(page.unwrap().len(), 1, "after position {before}");
+        }
+    }
+}

@@ -301,28 +301,36 @@ async fn within_batch(
     }
 }
 
-/// The log in order after a position.
+/// The log in order after a position. Whoever answers may lag behind the leader, so where a page seems to be the last
+/// one the leader is asked for the event after it.
 pub(crate) async fn read(
     api: &Api,
     after: Position,
     limit: usize,
     filter: Option<&str>,
 ) -> Result<Vec<Recorded>, LoadError> {
+    let pattern = filter.unwrap_or(">");
     let mut events = Vec::new();
     let mut reached = after;
     while events.len() < limit {
         let from = Position(reached.0.saturating_add(1));
         let most = READ_EVENTS_MAX.min(limit - events.len());
-        let (page, pending) = api
-            .direct_batch(EVENTS, filter.unwrap_or(">"), from, most)
-            .await?;
-        let Some(last) = page.last() else { break };
-        reached = last.position;
+        let (page, pending) = api.direct_batch(EVENTS, pattern, from, most).await?;
         for stored in &page {
+            reached = stored.position;
             events.push(recorded(stored)?);
         }
-        if pending == 0 {
-            break;
+        if (pending > 0 && !page.is_empty()) || events.len() >= limit {
+            continue;
+        }
+        match api.leader_next(EVENTS, pattern, reached).await? {
+            Some(stored) => {
+                reached = stored.position;
+                events.push(recorded(&stored)?);
+                // The next page is more likely to have caught up.
+                sleep(CATCH_UP_PAUSE_FIRST).await;
+            }
+            None => break,
         }
     }
     Ok(events)
