@@ -94,9 +94,9 @@ fn only_their_owner_gets_into_the_folder_of_secrets() {
     let made = Command::new("sh")
         .arg(format!("{DOCKER}/secrets.sh"))
         .arg(&folder)
-        .status()
+        .output()
         .unwrap();
-    assert!(made.success());
+    assert!(made.status.success());
     let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
