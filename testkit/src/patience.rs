@@ -15,13 +15,14 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// A caller of a test comes back sooner than `Retry-After` asks, but not at once.
 const REPEAT_PERIOD: Duration = Duration::from_millis(150);
 /// The codes under which somebody may be sent away for a while.
-const COME_BACK_LATER: [&str; 6] = [
+const COME_BACK_LATER: [&str; 7] = [
     "broker_unavailable",
     "database_unavailable",
     "busy",
     "not_caught_up",
     "held",
     "newer_events",
+    "timed_out",
 ];
 
 /// The last answer to a command, and what came before it.

@@ -1,18 +1,21 @@
 //! Two processes that take commands race for one product and for one key.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures::future::join_all;
 use reqwest::Method;
-use serde_json::json;
-use testkit::{Layout, Person};
+use serde_json::{Value, json};
+use testkit::{Layout, Person, Role};
 use uuid::Uuid;
 
+use crate::rounds;
 use crate::stage::{Broker, Stage};
 
 const UNITS: u32 = 5;
 const BUYERS: usize = 20;
 const REPEATS: usize = 20;
+const FREEZE_STEP: Duration = Duration::from_millis(7);
 
 async fn five_of_twenty(mut stage: Stage) {
     let product = stage.market.product(1500, UNITS).await;
@@ -89,4 +92,49 @@ async fn one_key_at_two_processes_at_once_is_one_order() {
     }
     let endings = stage.books_balance(&[product], &orders).await;
     assert_eq!(endings, [("confirmed".to_owned(), 5)].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_frozen_with_commands_under_way_does_no_harm_when_it_wakes_up() {
+    let mut stage = Stage::on(Broker::one(), Layout::twice()).await;
+    let product = stage.market.product(1000, 1000).await;
+    let buyer = stage.market.customer(&stage.deployment).await;
+    let (sleeper, other) = (buyer.commanding(0), buyer.commanding(1));
+    let mut orders = BTreeSet::new();
+    for round in 0..rounds(2, 10) {
+        let quotes = (0..REPEATS).map(|_| buyer.quote(&stage.market.partner, &product.id, 1));
+        let wishes: Vec<(String, Value)> = join_all(quotes)
+            .await
+            .into_iter()
+            .enumerate()
+            .map(|(number, quote)| {
+                let quote = &quote.ok()["quote_id"];
+                let payment = json!({"method": "card", "token": "pm_card_visa"});
+                let body = json!({"quote_id": quote, "payment": payment});
+                (format!("round-{round}-{number}"), body)
+            })
+            .collect();
+        let all = async |who: &Person| -> Vec<String> {
+            let told = wishes
+                .iter()
+                .map(|(key, body)| who.insists(Method::POST, "/v1/orders", key, body));
+            let told = join_all(told).await.into_iter().map(|told| {
+                let order = told.answer.ok();
+                order["order_id"].as_str().unwrap().to_owned()
+            });
+            told.collect()
+        };
+        let trouble = async {
+            // Another moment each time, somewhere between the first command and the last.
+            tokio::time::sleep(FREEZE_STEP * u32::try_from(round).unwrap()).await;
+            stage.deployment.freeze(Role::CommandApi, 0).await;
+            let told = all(&other).await;
+            stage.deployment.wake(Role::CommandApi, 0).await;
+            told
+        };
+        let (by_the_other, by_the_sleeper) = tokio::join!(trouble, all(&sleeper));
+        assert_eq!(by_the_sleeper, by_the_other, "one order for one key");
+        orders.extend(by_the_other);
+    }
+    stage.books_balance(&[product], &orders).await;
 }
