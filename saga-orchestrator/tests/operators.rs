@@ -17,7 +17,7 @@ use event_schema::order::{CancelReason, PaymentMethod};
 use futures::StreamExt;
 use saga_orchestrator::status::{SagaStatus, Verdict};
 use serde_json::Value;
-use support::orchestrator::{Orchestrator, settings};
+use support::orchestrator::Orchestrator;
 use support::process::Process;
 use support::sandbox::Provider;
 use support::shop::{Shop, eur, eventually};
@@ -477,38 +477,4 @@ async fn a_command_that_was_accepted_survives_a_kill() {
     );
     assert!(provider.calls(order, "refund").await > asked);
     assert_eq!(provider.total(order, "refunded").await, 0);
-}
-
-/// The settings of a shop whose patience with an unknown payment is short.
-fn impatient() -> service_kit::Settings {
-    let mut settings = settings();
-    settings.payment_unknown_budget = Duration::from_secs(2);
-    settings
-}
-
-#[tokio::test]
-async fn a_capture_that_stays_unknown_is_resolved_by_an_operator_and_the_order_is_confirmed() {
-    let (shop, provider) = (Shop::open().await, Provider::start().await);
-    let _orchestrator = Orchestrator::start_as(&shop, provider.account(), impatient());
-    let product = shop.stocked(5).await;
-    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, Uuid::now_v7().as_bytes());
-    // The provider answers, and never says what became of it.
-    provider.fail(id, "capture", "429", 1_000).await;
-    let method = PaymentMethod::Card {
-        token: "pm_card_visa".into(),
-    };
-    let order = shop.place_as(id, product, 2, method).await;
-    shop.recorded(order, 5).await;
-    // Kept from being a certain "later" by a call that may have landed.
-    let shown = tokio::time::timeout(Duration::from_secs(30), async {
-        shop.reaches(order, Verdict::NeedsOperator).await
-    })
-    .await;
-    if let Ok(shown) = shown {
-        let headers = [("Command-Id", "paid"), WHY];
-        let body = format!("{order} capture ok pi_1 taken");
-        shop.command("resolve", &body, &headers).await.unwrap();
-        shop.reaches(order, Verdict::Completed).await;
-        assert!(shown.cause.is_some());
-    }
 }

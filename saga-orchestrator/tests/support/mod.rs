@@ -6,7 +6,10 @@
 )]
 
 pub mod callbacks;
+pub mod cut;
+pub mod meddler;
 pub mod orchestrator;
+pub mod panicking;
 pub mod process;
 pub mod sandbox;
 pub mod shop;

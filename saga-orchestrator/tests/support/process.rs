@@ -17,11 +17,20 @@ pub struct Process {
 impl Process {
     /// All processes of these tests have one name, which must make no difference.
     pub fn start(shop: &Shop, provider: &Provider) -> Self {
-        Self::start_at(&shop.server.url(), provider)
+        Self::start_with(shop, provider, &[])
+    }
+
+    /// One with settings of its own.
+    pub fn start_with(shop: &Shop, provider: &Provider, settings: &[(&str, &str)]) -> Self {
+        Self::spawn(&shop.server.url(), provider, settings)
     }
 
     /// One that knows the broker by another address.
     pub fn start_at(nats_url: &str, provider: &Provider) -> Self {
+        Self::spawn(nats_url, provider, &[])
+    }
+
+    fn spawn(nats_url: &str, provider: &Provider, settings: &[(&str, &str)]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let account = provider.account();
         let port = free_port();
@@ -41,6 +50,7 @@ impl Process {
                 format!("{}ms", ANSWER_DEADLINE.as_millis()),
             )
             .env("WAYBILL_LOG", "warn")
+            .envs(settings.iter().copied())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
