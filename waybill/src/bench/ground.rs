@@ -19,14 +19,20 @@ use service_kit::{Settings, nats};
 use sqlx::PgPool;
 use tempfile::TempDir;
 
+use super::cores::Watched;
 use super::options::Common;
 use super::report::Report;
 use super::story;
+use super::times::Times;
 use crate::{handles, migrate, out};
 
 /// A broker that was restarted answers again within this.
 const BACK_LIMIT: Duration = Duration::from_secs(60);
 const BACK_PERIOD: Duration = Duration::from_millis(10);
+/// As many small writes tell what an fsync costs.
+const FSYNC_PROBES: usize = 64;
+/// About a message with its headers.
+const FSYNC_PROBE_BYTES: usize = 512;
 /// Postgres' account has to pass through the folder.
 const FOLDER_MODE: u32 = 0o755;
 
@@ -78,6 +84,7 @@ pub struct Ground {
     needs: Needs,
     fsync: Option<bool>,
     load_before: Option<String>,
+    fsync_before_us: Option<f64>,
     // The servers first: they are stopped before their folder goes.
     broker: Arc<Broker>,
     postgres: Option<Postgres>,
@@ -123,6 +130,7 @@ impl Ground {
             needs,
             fsync: Some(fsync),
             load_before,
+            fsync_before_us: Some(fsync_us(folder.path()).await?),
             broker: Arc::new(broker),
             postgres,
             folder: Some(folder),
@@ -147,6 +155,7 @@ impl Ground {
             needs,
             fsync: None,
             load_before,
+            fsync_before_us: None,
             broker: Arc::new(Broker::Theirs),
             postgres: None,
             folder: None,
@@ -176,6 +185,21 @@ impl Ground {
     /// Connections to the database.
     pub async fn pool(&self, role: &str) -> anyhow::Result<PgPool> {
         handles::pool(&self.settings, role).await
+    }
+
+    /// The processes that share the machine's cores; others' servers cannot be watched.
+    pub fn watched(&self) -> Watched {
+        let mut watched = Watched::this();
+        let servers: &[NatsServer] = match &*self.broker {
+            Broker::One(server) => std::slice::from_ref(server),
+            Broker::Cluster(cluster) => cluster.servers(),
+            Broker::Theirs => &[],
+        };
+        for server in servers {
+            watched = watched.and("broker", server.pid(), false);
+        }
+        let postgres = self.postgres.as_ref().and_then(|server| server.pid());
+        watched.and("database", postgres, true)
     }
 
     /// A new, empty database beside the bench's; only on a server of our own.
@@ -235,6 +259,8 @@ impl Ground {
         }
         if let Some(folder) = &self.folder {
             report.set("file_system", file_system(folder.path()));
+            report.set("disk_fsync_p50_us_before", self.fsync_before_us);
+            report.set("disk_fsync_p50_us_after", fsync_us(folder.path()).await?);
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         report.set("cores", cores);
@@ -249,6 +275,17 @@ impl Ground {
                 "release"
             },
         );
+        let busy = self
+            .load_before
+            .as_deref()
+            .and_then(|load| load.parse::<f64>().ok());
+        if busy.is_some_and(|load| load > cores as f64) {
+            report.remarks.push(
+                "The machine had more to do than it has cores before the bench began: trust ratios of the same rounds, \
+                 and no absolute figure."
+                    .to_owned(),
+            );
+        }
         if file_system_is_memory(self.folder.as_ref().map(TempDir::path)) {
             report.remarks.push(
                 "The servers' folder lies in memory, where fsync costs nothing; choose a folder on a disk (--folder)."
@@ -384,6 +421,27 @@ fn file_system_is_memory(folder: Option<&Path>) -> bool {
     folder
         .and_then(file_system)
         .is_some_and(|kind| ["tmpfs", "ramfs"].contains(&kind.as_str()))
+}
+
+/// How long the disk takes for a small write to be on it, in microseconds: no acknowledged write is faster, and when
+/// other programs write much it grows by a hundred times.
+async fn fsync_us(folder: &Path) -> anyhow::Result<f64> {
+    let path = folder.join("fsync-probe");
+    let probe = move || -> anyhow::Result<f64> {
+        use std::io::Write as _;
+
+        let mut file = std::fs::File::create(&path)?;
+        let mut times = Times::new()?;
+        for _ in 0..FSYNC_PROBES {
+            file.write_all(&[0; FSYNC_PROBE_BYTES])?;
+            let begun = Instant::now();
+            file.sync_all()?;
+            times.record(begun.elapsed());
+        }
+        std::fs::remove_file(&path)?;
+        Ok(times.percentiles().map_or(0.0, |times| times.p50_us))
+    };
+    tokio::task::spawn_blocking(probe).await?
 }
 
 /// What the machine does besides; nothing where it does not say.

@@ -4,6 +4,7 @@
 //! A bench works on servers of its own that are gone afterwards, so it cannot touch a shop.
 
 mod append;
+mod cores;
 mod ground;
 mod load;
 mod options;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use super::cores::{self, Spent, Watched};
 use super::report::{Ratio, Row, Side, Wanted};
 use super::tally::{self, Counted};
 use super::times::Times;
@@ -50,12 +51,15 @@ struct Entry {
     contestant: Box<dyn Contestant>,
     samples: Vec<Sample>,
     counted: Counted,
+    /// Processor time by process, and the time it was spent in.
+    spent: Spent,
+    over: Duration,
 }
 
 /// All that are measured side by side.
-#[derive(Default)]
 pub struct Race {
     entries: Vec<Entry>,
+    watched: Watched,
 }
 
 /// Which of a contestant's figures a ratio is made of.
@@ -77,9 +81,12 @@ pub enum WarmUp {
 }
 
 impl Race {
-    /// Nobody yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// Nobody yet; it is told how many cores these processes keep busy.
+    pub fn new(watched: Watched) -> Self {
+        Self {
+            entries: Vec::new(),
+            watched,
+        }
     }
 
     /// Takes one in; they run in the order in which they were taken in.
@@ -99,6 +106,8 @@ impl Race {
             contestant: Box::new(contestant),
             samples: Vec::new(),
             counted: Counted::default(),
+            spent: Spent::new(),
+            over: Duration::ZERO,
         });
     }
 
@@ -132,9 +141,15 @@ impl Race {
     async fn round(&mut self, slot: Duration, counts: bool) -> anyhow::Result<()> {
         for entry in &mut self.entries {
             drop(tally::take());
+            let (begun, before) = (Instant::now(), self.watched.spent());
             let sample = entry.contestant.run(slot).await?;
+            let (over, after) = (begun.elapsed(), self.watched.spent());
             let counted = tally::take();
             if counts {
+                entry.over += over;
+                for (name, seconds) in cores::between(&before, &after) {
+                    *entry.spent.entry(name).or_default() += seconds;
+                }
                 entry.samples.push(sample);
                 entry.counted.add(&counted);
             }
@@ -246,6 +261,15 @@ fn row(entry: &Entry) -> anyhow::Result<Row> {
         let rate = median(&sorted(&rates(other))).unwrap_or(0.0);
         row.also(&format!("{other}_per_second"), rate.round());
     }
+    let over = entry.over.as_secs_f64().max(1e-9);
+    let cores: Spent = entry
+        .spent
+        .iter()
+        .map(|(name, seconds)| (*name, (seconds / over * 100.0).round() / 100.0))
+        .collect();
+    if !cores.is_empty() {
+        row.also("cores_busy", cores);
+    }
     let mut times = Times::new()?;
     for known in entry
         .samples
@@ -295,7 +319,7 @@ mod tests {
     }
 
     async fn raced() -> Race {
-        let mut race = Race::new();
+        let mut race = Race::new(Watched::this());
         let steady = |amounts: &[u64]| Steady {
             amounts: amounts.to_vec(),
         };
@@ -348,7 +372,7 @@ mod tests {
                 })
             }
         }
-        let mut race = Race::new();
+        let mut race = Race::new(Watched::this());
         race.enter(Side::Ours, "slow", "slow", None, Slow);
         race.run(
             50,

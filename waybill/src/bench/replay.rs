@@ -50,7 +50,7 @@ pub async fn run(
     )
     .await?;
 
-    let mut race = Race::new();
+    let mut race = Race::new(ground.watched());
     let raw = RawConsumption {
         client: ground.raw_connection().await?,
         events: log.events,

@@ -50,6 +50,12 @@ async fn report(arguments: &[&str]) -> Value {
             "no {setting}: {report}"
         );
     }
+    assert!(
+        report["settings"]["disk_fsync_p50_us_after"]
+            .as_f64()
+            .unwrap()
+            > 0.0
+    );
     let rows = report["rows"].as_array().unwrap();
     let sides = |side: &str| rows.iter().filter(|row| row["side"] == side).count();
     assert!(sides("ours") > 0 && sides("raw") > 0, "{report}");

@@ -43,7 +43,7 @@ pub async fn run(
     let shape = Shape::of_a_receipt()?;
     out::note("  appending");
 
-    let mut race = Race::new();
+    let mut race = Race::new(ground.watched());
     for callers in options.callers.iter().copied().map(usize::from) {
         let many = if callers == 1 { "caller" } else { "callers" };
         let products = if options.hot {

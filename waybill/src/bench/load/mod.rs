@@ -35,7 +35,7 @@ pub async fn run(options: &LoadOptions, ground: &Ground, until: Instant) -> anyh
     };
     let connection = ground.raw_connection().await?;
 
-    let mut race = Race::new();
+    let mut race = Race::new(ground.watched());
     for Made { events, ids } in &made.sizes {
         let loads = |store: &Arc<dyn EventStore>, events: u32| {
             Loads::new(store, ids, events, Some(broker.clone()))

@@ -72,7 +72,7 @@ pub async fn run(
     let sources = Sources::read(&pool, alone.tables()).await?;
     let table_rows = sources.rows();
 
-    let mut race = Race::new();
+    let mut race = Race::new(ground.watched());
     race.enter(
         Side::Ours,
         "ours.alone",

@@ -39,7 +39,7 @@ async fn with(
     let callers = usize::from(options.callers);
     let store = ground.store().await?;
     let customers = Arc::new(Customers::register(shop, store, callers).await?);
-    let mut race = Race::new();
+    let mut race = Race::new(ground.watched().and("shop", shop.pid(), false));
     let orders = Orders::new(Arc::clone(&customers));
     race.enter(
         Side::Ours,

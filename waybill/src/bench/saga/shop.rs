@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -72,6 +72,12 @@ impl Shop {
         shop.sandbox.url = running.sandbox_url;
         shop.stock().await?;
         Ok(shop)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Option<u32> {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        process.as_ref().and_then(Child::id)
     }
 
     /// The seller of the product.
@@ -145,7 +151,7 @@ impl Shop {
         let process = self
             .process
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(mut process) = process else { return };
         if let Some(pid) = process.id() {
@@ -172,10 +178,7 @@ impl Shop {
                 return Ok(());
             }
             let ended = {
-                let mut process = self
-                    .process
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
                 process
                     .as_mut()
                     .and_then(|process| process.try_wait().ok().flatten())
