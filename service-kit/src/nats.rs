@@ -72,7 +72,8 @@ pub async fn connect(settings: &Settings, role: &str) -> Result<Client, ConnectE
     let started = Instant::now();
     let mut reported = Duration::ZERO;
     loop {
-        let error = match options(settings, role).connect(addresses.clone()).await {
+        let attempt = options(settings, role, &addresses).connect(addresses.clone());
+        let error = match attempt.await {
             Ok(client) => {
                 tracing::info!(%servers, "connected to NATS");
                 return Ok(client);
@@ -112,8 +113,8 @@ fn is_final(kind: ConnectErrorKind) -> bool {
     )
 }
 
-fn options(settings: &Settings, role: &str) -> ConnectOptions {
-    ConnectOptions::new()
+fn options(settings: &Settings, role: &str, addresses: &[ServerAddr]) -> ConnectOptions {
+    with_credentials(ConnectOptions::new(), addresses)
         .name(format!("waybill {role} {}", settings.instance))
         .custom_inbox_prefix(inbox_prefix(role))
         .connection_timeout(CONNECTION_TIMEOUT)
@@ -122,6 +123,21 @@ fn options(settings: &Settings, role: &str) -> ConnectOptions {
         .max_reconnects(None)
         .reconnect_delay_callback(reconnect_delay)
         .event_callback(|event| async move { log_event(&event) })
+}
+
+/// The client leaves the credentials of an address alone, so they are handed to it: those of the first address that has
+/// any, for all servers, as they are one cluster. A user without a password is a token, as NATS writes it.
+fn with_credentials(options: ConnectOptions, addresses: &[ServerAddr]) -> ConnectOptions {
+    let found = addresses
+        .iter()
+        .find_map(|address| Some((address.username()?, address.password())));
+    match found {
+        Some((user, Some(password))) => {
+            options.user_and_password(user.to_owned(), password.to_owned())
+        }
+        Some((token, None)) => options.token(token.to_owned()),
+        None => options,
+    }
 }
 
 /// Doubles from 50 ms to 2 s: a restart of the server is noticed soon, an outage is not hammered.

@@ -48,6 +48,15 @@ async fn a_role_asks_and_is_answered_in_an_inbox_of_its_own() {
 }
 
 #[tokio::test]
+async fn the_token_of_an_address_is_shown_to_the_server() {
+    let options = |options: dev_servers::NatsOptions| options.with_token("right");
+    let server = dev_servers::NatsServer::temporary_with(options).unwrap();
+    nats::connect(&settings(&server.url()), "test")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn a_wrong_token_is_refused_at_once_instead_of_after_a_minute() {
     let options = |options: dev_servers::NatsOptions| options.with_token("right");
     let server = dev_servers::NatsServer::temporary_with(options).unwrap();
