@@ -10,6 +10,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use event_schema::{Position, Recorded, Timestamp};
 
@@ -120,6 +121,9 @@ impl Reader {
             });
         }
         let config = pull::Config {
+            // With a name the request says in its subject which consumer it makes: a server can then allow this and
+            // still keep us from changing the consumers of others, which without a name the same request could.
+            name: Some(format!("reader-{}", Uuid::now_v7().simple())),
             deliver_policy: DeliverPolicy::ByStartSequence {
                 start_sequence: self.reached.0.saturating_add(1),
             },
