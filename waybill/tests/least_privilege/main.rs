@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod at_work;
 mod brokers;
 mod database;
 mod encryption;
