@@ -5,6 +5,7 @@
     reason = "each test binary uses its own part of the support"
 )]
 
+pub mod audit;
 pub mod callbacks;
 pub mod cut;
 pub mod meddler;
