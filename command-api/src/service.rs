@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
 use sqlx::PgPool;
 
 use domain::fulfilment::Policy;
-use event_store::topology::TopologyError;
 use event_store::{Executor, JetStreamStore};
 use service_kit::crypto::InstallationKey;
 use service_kit::http::Readiness;
@@ -25,9 +24,6 @@ use crate::routes;
 
 /// The vault is asked for a key now and then; the rest of the work needs no database.
 const DATABASE_CONNECTIONS_MAX: u32 = 8;
-/// How long a start waits for streams and buckets that somebody is still making.
-const STARTUP_WAIT: Duration = Duration::from_secs(60);
-const MIGRATED_POLL_PERIOD: Duration = Duration::from_secs(1);
 
 /// What the service needs; cheap clones of handles that a process shares.
 #[derive(Clone)]
@@ -74,7 +70,9 @@ impl Deps {
         let database = postgres::connect(database_url, role, DATABASE_CONNECTIONS_MAX).await?;
         postgres::wait_until_migrated(&database, &vault::migrator()).await?;
         let client = nats::connect(&settings, role).await?;
-        let store = log(&client).await?;
+        let store = JetStreamStore::connect_when_migrated(client.clone())
+            .await
+            .context("the event log")?;
         Ok(Self {
             executor: Executor::new(Arc::new(store)),
             nats: client,
@@ -93,22 +91,6 @@ impl Deps {
             installation,
             clock,
         })
-    }
-}
-
-/// The event log, once somebody (`waybill migrate`) has made it.
-async fn log(client: &async_nats::Client) -> anyhow::Result<JetStreamStore> {
-    let started = Instant::now();
-    loop {
-        match JetStreamStore::connect(client.clone()).await {
-            Err(error @ (TopologyError::Missing { .. } | TopologyError::Broker { .. }))
-                if started.elapsed() < STARTUP_WAIT =>
-            {
-                tracing::info!(%error, "waiting for the broker to be migrated");
-                tokio::time::sleep(MIGRATED_POLL_PERIOD).await;
-            }
-            connected => return Ok(connected?),
-        }
     }
 }
 

@@ -88,6 +88,13 @@ pub enum TopologyError {
     },
 }
 
+impl TopologyError {
+    /// Whether waiting may cure it: not migrated yet, no leader yet. Wrong settings and old servers stay as they are.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::Broker { .. })
+    }
+}
+
 /// One thing that has to exist on the broker.
 #[derive(Debug, Clone, PartialEq)]
 struct Wanted {

@@ -12,7 +12,6 @@ use utoipa::openapi::OpenApi;
 use utoipa::openapi::info::Info;
 use utoipa::openapi::path::Paths;
 
-use event_store::topology::TopologyError;
 use event_store::{EventStore, JetStreamStore};
 use service_kit::http::Readiness;
 use service_kit::signing::SigningKey;
@@ -74,7 +73,9 @@ impl Deps {
         let pool = postgres::connect(settings.database_url()?, role, QUERY_CONNECTIONS_MAX).await?;
         postgres::wait_until_migrated(&pool, &vault::migrator()).await?;
         let client = nats::connect(&settings, role).await?;
-        let store = connect_store(&client).await?;
+        let store = JetStreamStore::connect_when_migrated(client.clone())
+            .await
+            .context("the event log")?;
         Ok(Self {
             instance: settings.instance.clone(),
             store: Arc::new(store),
@@ -82,20 +83,6 @@ impl Deps {
             pool,
             nats: Some(client),
         })
-    }
-}
-
-/// The log may not be there yet: whoever migrates makes it.
-async fn connect_store(client: &async_nats::Client) -> anyhow::Result<JetStreamStore> {
-    let until = tokio::time::Instant::now() + START_WAIT;
-    loop {
-        match JetStreamStore::connect(client.clone()).await {
-            Err(error @ TopologyError::Missing { .. }) if tokio::time::Instant::now() < until => {
-                tracing::info!(%error, "waiting for the event log");
-                tokio::time::sleep(START_RETRY_PERIOD).await;
-            }
-            connected => return connected.context("the event log"),
-        }
     }
 }
 

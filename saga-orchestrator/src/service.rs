@@ -35,10 +35,10 @@ impl Deps {
     /// Connects a process of its own.
     ///
     /// # Errors
-    /// When the broker cannot be reached, is not migrated, or the signing key cannot be read.
+    /// When the broker cannot be reached, is not migrated within a minute, or the signing key cannot be read.
     pub async fn connect(settings: Arc<Settings>, role: &str) -> anyhow::Result<Self> {
         let client = nats::connect(&settings, role).await?;
-        let store = JetStreamStore::connect(client.clone()).await?;
+        let store = JetStreamStore::connect_when_migrated(client.clone()).await?;
         let installation =
             SigningKey::load_or_create(&settings.signing_key_file)?.installation_key()?;
         Ok(Self {

@@ -9,6 +9,7 @@ mod subscribe;
 pub(crate) mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::{Client, HeaderMap};
 use async_trait::async_trait;
@@ -35,6 +36,10 @@ use wire::Message;
 #[cfg(feature = "testing")]
 pub use wire::{Answer, Message, Wire};
 
+/// How long a start waits for the log to be there.
+const MIGRATED_WITHIN: Duration = Duration::from_secs(60);
+const MIGRATED_LOOK_PERIOD: Duration = Duration::from_millis(500);
+
 /// The log on a broker. Clones share one lane; a process has one of these for all its roles.
 #[derive(Debug, Clone)]
 pub struct JetStreamStore {
@@ -49,6 +54,20 @@ impl JetStreamStore {
         topology::check(&client, None).await?;
         let api = Api::new(client);
         Ok(Self::over(api.clone(), Arc::new(api)))
+    }
+
+    /// [`connect`](Self::connect), waiting up to a minute for a broker that has no leader yet and for `waybill migrate`.
+    pub async fn connect_when_migrated(client: Client) -> Result<Self, TopologyError> {
+        let until = tokio::time::Instant::now() + MIGRATED_WITHIN;
+        loop {
+            match Self::connect(client.clone()).await {
+                Err(error) if error.may_pass() && tokio::time::Instant::now() < until => {
+                    tracing::info!(%error, "waiting for the event log");
+                    tokio::time::sleep(MIGRATED_LOOK_PERIOD).await;
+                }
+                connected => return connected,
+            }
+        }
     }
 
     /// A store whose batches go through something that loses or delays them. For tests of what follows from that.
