@@ -138,6 +138,15 @@ pub struct Deployment {
 impl Deployment {
     /// Migrates both servers, starts every process and waits until all are ready.
     pub async fn start(binary: &str, servers: Servers, layout: Layout) -> Self {
+        let mut deployment = Self::prepare(binary, servers, layout);
+        deployment.operator(&["migrate"]).await;
+        deployment.launch_all();
+        deployment.ready().await;
+        deployment
+    }
+
+    /// A deployment of which nothing runs yet, on servers that nobody has prepared.
+    pub fn prepare(binary: &str, servers: Servers, layout: Layout) -> Self {
         let replicas = Role::ALL.iter().flat_map(|role| {
             let many = match role {
                 Role::PaymentSandbox => 1,
@@ -153,20 +162,32 @@ impl Deployment {
         });
         let replicas: Vec<Replica> = replicas.collect();
         let sandbox = replicas.last().expect("there is a sandbox").port;
-        let mut deployment = Self {
+        Self {
             binary: binary.to_owned(),
             servers,
             layout,
             data: tempfile::tempdir().unwrap(),
             sandbox_port: sandbox,
             replicas,
-        };
-        deployment.operator(&["migrate"]).await;
-        for index in 0..deployment.replicas.len() {
-            deployment.launch(index);
         }
-        deployment.ready().await;
-        deployment
+    }
+
+    /// Starts every process that does not run.
+    pub fn launch_all(&mut self) {
+        for index in 0..self.replicas.len() {
+            if self.replicas[index].program.is_none() {
+                self.launch(index);
+            }
+        }
+    }
+
+    /// kill -9 of every process of the shop's own roles.
+    pub async fn kill9_all(&mut self) {
+        for role in [Role::CommandApi, Role::Projector, Role::SagaOrchestrator] {
+            for number in 0..self.layout.replicas {
+                self.kill9(role, number).await;
+            }
+        }
     }
 
     /// The program with the settings that all processes share, and other arguments.

@@ -30,7 +30,9 @@ impl Stage {
     /// Kills the leader and starts it again later; ends when the cluster is whole again. Returns who it was.
     pub async fn leader_dies_and_comes_back(&self) -> usize {
         let victim = self.leader().await;
-        self.broker.member_dies_and_comes_back(victim).await;
+        self.broker.member_dies(victim).await;
+        tokio::time::sleep(DEAD_FOR).await;
+        self.broker.member_comes_back(victim).await;
         victim
     }
 
@@ -46,9 +48,12 @@ impl Stage {
 }
 
 impl Broker {
-    async fn member_dies_and_comes_back(&self, number: usize) {
+    pub async fn member_dies(&self, number: usize) {
         self.member(number, |server| server.kill9()).await;
-        tokio::time::sleep(DEAD_FOR).await;
+    }
+
+    /// Ends when the cluster is whole again.
+    pub async fn member_comes_back(&self, number: usize) {
         self.member(number, |server| server.restart().unwrap())
             .await;
         self.healthy().await;

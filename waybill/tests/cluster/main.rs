@@ -20,6 +20,7 @@ mod races;
 mod repeats;
 mod shares;
 mod stage;
+mod starts;
 mod stories;
 
 /// The program under test.

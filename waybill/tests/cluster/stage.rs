@@ -72,6 +72,21 @@ impl Stage {
         postgres: impl Future<Output = Postgres>,
         layout: Layout,
     ) -> Self {
+        Self::when_prepared(broker, postgres, layout, async |deployment| {
+            deployment.operator(&["migrate"]).await;
+            deployment.launch_all();
+            deployment.ready().await;
+        })
+        .await
+    }
+
+    /// A shop whose processes and servers are brought together by the test itself.
+    pub async fn when_prepared(
+        broker: impl Future<Output = Broker>,
+        postgres: impl Future<Output = Postgres>,
+        layout: Layout,
+        prepare: impl AsyncFnOnce(&mut Deployment),
+    ) -> Self {
         let turn = TURN.lock().await;
         let (broker, postgres) = tokio::join!(broker, postgres);
         let servers = Servers {
@@ -79,7 +94,8 @@ impl Stage {
             database: postgres.url(),
             sandbox_database: dev_servers::fresh_database().await.unwrap(),
         };
-        let deployment = Deployment::start(WAYBILL, servers, layout).await;
+        let mut deployment = Deployment::prepare(WAYBILL, servers, layout);
+        prepare(&mut deployment).await;
         let market = Market::open(&deployment).await;
         Self {
             deployment,
