@@ -306,8 +306,17 @@ impl Open {
             .await
             .unwrap();
         let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        // A live answer has no end: whoever wants to read one does so piece by piece.
+        let endless = parts
+            .headers
+            .get("content-type")
+            .is_some_and(|kind| kind == "text/event-stream");
+        let body = if endless {
+            Value::Null
+        } else {
+            let bytes = body.collect().await.unwrap().to_bytes();
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+        };
         Got {
             status: parts.status,
             headers: parts.headers,
