@@ -121,8 +121,8 @@ async fn swap(
     // From here on the live rows stand still; whoever writes them waits, and then begins again from what it finds.
     let live = checkpoint::lock(&mut transaction, &Schema::LIVE, name).await?;
     let live_position = match &live {
-        // Rows of another log have no say in how far the new ones must come.
-        Some(live) if live.log == *replay.applier.log => live.position.0,
+        // Rows of another log, or of a tail that is lost, have no say in how far the new ones must come.
+        Some(live) if replay.is_of_this_log(live).await? => live.position.0,
         _ => Position(0),
     };
     if live_position.0.saturating_sub(replay.position().0) > LAST_STRETCH {

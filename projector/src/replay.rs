@@ -11,7 +11,7 @@ use event_store::{EventStore, LoadError, SubscribeError};
 use service_kit::vault::Vault;
 
 use crate::apply::{Applied, Applier};
-use crate::checkpoint;
+use crate::checkpoint::{self, Checkpoint};
 use crate::parking::{PARKED_KEYS_MAX, bigint};
 use crate::personal::Personal;
 use crate::projection::{ApplyError, Projection};
@@ -211,6 +211,15 @@ impl Replay {
 
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// Whether live rows can have been built from the log as it is now: it is the same one, and holds their position.
+    pub async fn is_of_this_log(&self, live: &Checkpoint) -> Result<bool, LoadError> {
+        if live.position.0 == Position(0) {
+            return Ok(true);
+        }
+        let end = self.workshop.store.end().await?.position;
+        Ok(live.log == *self.applier.log && live.position.0 <= end)
     }
 
     pub fn progress(&self) -> Progress {

@@ -111,7 +111,8 @@ async fn fill_and_compare(
 
         let mut standing = postgres::begin(&workshop.pool).await?;
         let held = checkpoint::lock(&mut standing, &Schema::LIVE, name).await?;
-        let held = held.map_or(Position(0), |checkpoint| checkpoint.position.0);
+        let end = workshop.store.end().await?.position;
+        let held = held.map_or(Position(0), |checkpoint| checkpoint.position.0.min(end));
         if held.0.saturating_sub(replay.position().0) > LAST_STRETCH || held < replay.position() {
             // Too far to go while the writer waits; or a rebuild has put an older state in place meanwhile.
             standing.rollback().await?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use event_schema::Position;
 use event_store::InMemoryStore;
 
 use super::fixtures::{Exchangeable, a_busy_day};
@@ -104,6 +105,22 @@ async fn a_log_that_lost_its_tail_stops_the_projections() {
             "{message}"
         );
     }
+    // What is lost can be looked at, and the log that is left can be taken for the truth.
+    let verified = shop.workshop.verify("orders", |_| {}).await.unwrap();
+    assert_eq!(verified.position, Position(1));
+    let difference = verified.difference.unwrap().to_string();
+    assert!(
+        difference.contains("the log says there is none"),
+        "{difference}"
+    );
+    for projection in crate::read_models::all() {
+        let name = projection.name();
+        let rebuilt = shop.workshop.rebuild(name, |_| {}).await.unwrap();
+        assert_eq!(rebuilt.position, Position(1), "{name}");
+    }
+    shop.happens([product(Uuid::now_v7(), None, "cup")]).await;
+    assert_eq!(shop.ask("/v1/products").await.ids().len(), 2);
+    assert!(shop.ask("/v1/orders").await.ids().is_empty());
 }
 
 #[tokio::test]
