@@ -37,4 +37,4 @@ mod webhooks;
 
 pub use role::run;
 pub use routes::openapi;
-pub use service::{Deps, Service};
+pub use service::{Deps, Service, policy};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use sqlx::PgPool;
 
 use domain::fulfilment::Policy;
@@ -80,17 +79,23 @@ impl Deps {
             database,
             tokens: Arc::new(Tokens::new(&key, clock.clone())),
             provider: ProviderAccount::of(&settings, &installation),
-            policy: Policy {
-                time_to_pay: settings.time_to_pay,
-                hold_expiry: settings.hold_expiry,
-                answer_deadline: settings.payment_answer_deadline,
-                unknown_budget: settings.payment_unknown_budget,
-                ..Policy::default()
-            },
+            policy: policy(&settings),
             quote_ttl: settings.quote_ttl,
             installation,
             clock,
         })
+    }
+}
+
+/// The limits of a fulfilment, as the settings have them.
+#[must_use]
+pub fn policy(settings: &Settings) -> Policy {
+    Policy {
+        time_to_pay: settings.time_to_pay,
+        hold_expiry: settings.hold_expiry,
+        answer_deadline: settings.payment_answer_deadline,
+        unknown_budget: settings.payment_unknown_budget,
+        ..Policy::default()
     }
 }
 
@@ -139,11 +144,6 @@ impl Service {
     #[must_use]
     pub fn api(&self) -> ApiRouter {
         routes::api().with_state(self.door.clone())
-    }
-
-    /// The routes alone; the layers around them (authentication, limits, problems) are the server's.
-    pub fn router(&self) -> Router {
-        self.api().into_parts().0
     }
 
     /// Adds what must hold before commands are sent here.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use utoipa::openapi::OpenApi;
@@ -135,11 +134,6 @@ impl Service {
     /// Every GET route with its rule.
     pub fn api(&self) -> ApiRouter {
         api().with_state(self.read.clone())
-    }
-
-    /// The routes alone, without layers around them.
-    pub fn router(&self) -> Router {
-        self.api().into_parts().0
     }
 
     /// Rebuild and verify.

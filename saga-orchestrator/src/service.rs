@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use axum::Router;
 use domain::fulfilment::Policy;
 use event_store::{Executor, JetStreamStore};
 use service_kit::http::Readiness;
@@ -109,11 +108,6 @@ impl Service {
             nats,
             instance: settings.instance.clone(),
         })
-    }
-
-    /// The orchestrator has no HTTP routes of its own: what the desk does, others forward to it.
-    pub fn router(&self) -> Router {
-        Router::new()
     }
 
     /// What must hold for it to be of use.

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use domain::fulfilment::Policy;
 use event_store::topology;
 use secrecy::ExposeSecret;
 use service_kit::http::Readiness;
@@ -150,7 +149,7 @@ async fn services(
         tokens: Arc::clone(&handles.tokens),
         clock: handles.clock.clone(),
         provider: provider.clone(),
-        policy: policy(settings),
+        policy: command_api::policy(settings),
         quote_ttl: settings.quote_ttl,
     })
     .await?;
@@ -203,15 +202,4 @@ async fn tell(handles: &Handles, running: &Running, settings: &Settings) -> anyh
     };
     story.lines().iter().for_each(out::line);
     Ok(())
-}
-
-/// The saga's limits, as the settings have them.
-fn policy(settings: &Settings) -> Policy {
-    Policy {
-        time_to_pay: settings.time_to_pay,
-        hold_expiry: settings.hold_expiry,
-        answer_deadline: settings.payment_answer_deadline,
-        unknown_budget: settings.payment_unknown_budget,
-        ..Policy::default()
-    }
 }
