@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    customer, fulfilment, inventory, offer, order, partner, payment, product, stray_callback,
+    customer, fulfilment, inventory, offer, order, partner, payment, payment_provider, product,
+    resource, stray_callback,
 };
 use event_schema::ids::ProductId;
 use event_store::{AppendError, ExecuteError, LoadError};
@@ -92,6 +93,32 @@ impl From<customer::Rejection> for Refusal {
     fn from(rejection: customer::Rejection) -> Self {
         match rejection {
             customer::Rejection::AlreadyAdded => unexpected(&rejection),
+            customer::Rejection::NotAdded => Self::not_found("there is no such customer"),
+            customer::Rejection::Deactivated => {
+                Self(Problem::conflict("account_closed", rejection.to_string()))
+            }
+            customer::Rejection::OtherEmail => {
+                Self(Problem::conflict("email_changed", rejection.to_string()))
+            }
+            customer::Rejection::PartnerMismatch => invalid("/partner_id", rejection.to_string()),
+        }
+    }
+}
+
+impl From<resource::Rejection> for Refusal {
+    fn from(rejection: resource::Rejection) -> Self {
+        match rejection {
+            resource::Rejection::AlreadyAdded => unexpected(&rejection),
+            resource::Rejection::NotAdded => Self::not_found("there is no such resource"),
+            resource::Rejection::Nameless => invalid("/name", rejection.to_string()),
+        }
+    }
+}
+
+impl From<payment_provider::Rejection> for Refusal {
+    fn from(rejection: payment_provider::Rejection) -> Self {
+        match rejection {
+            payment_provider::Rejection::TitleMissing => invalid("/title", rejection.to_string()),
         }
     }
 }
@@ -157,6 +184,16 @@ impl From<order::Rejection> for Refusal {
         match rejection {
             Rejection::NotPlaced => Self::not_found("there is no such order"),
             Rejection::TooLate => Self::too_late(),
+            Rejection::NotConfirmed => {
+                Self(Problem::conflict("not_confirmed", rejection.to_string()))
+            }
+            Rejection::NotReady => Self(Problem::conflict("not_ready", rejection.to_string())),
+            Rejection::NotTaken => Self(Problem::conflict("not_taken", rejection.to_string())),
+            Rejection::AlreadyTaken => {
+                Self(Problem::conflict("already_taken", rejection.to_string()))
+            }
+            Rejection::CalledOff => Self(Problem::conflict("called_off", rejection.to_string())),
+            Rejection::PickupAddressMissing => invalid("/pickup_address", rejection.to_string()),
             Rejection::QuantityOutOfRange { .. } | Rejection::TooManyLines => {
                 quantity_out_of_range(rejection.to_string())
             }
@@ -168,8 +205,7 @@ impl From<order::Rejection> for Refusal {
             Rejection::AlreadyPlaced
             | Rejection::NoLines
             | Rejection::ProductTwice { .. }
-            | Rejection::TotalsDoNotAddUp
-            | Rejection::CalledOff => unexpected(&rejection),
+            | Rejection::TotalsDoNotAddUp => unexpected(&rejection),
         }
     }
 }

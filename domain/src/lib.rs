@@ -17,6 +17,7 @@ mod command_set;
 #[cfg(test)]
 mod fixtures;
 
+pub mod assignment;
 pub mod customer;
 pub mod fulfilment;
 pub mod inventory;
@@ -24,5 +25,7 @@ pub mod offer;
 pub mod order;
 pub mod partner;
 pub mod payment;
+pub mod payment_provider;
 pub mod product;
+pub mod resource;
 pub mod stray_callback;

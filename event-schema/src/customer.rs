@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event_set::event_set;
+use crate::ids::PartnerId;
 use crate::sealed::Sealed;
 
 /// What a person may do.
@@ -32,11 +33,80 @@ pub struct Added {
     pub role: Role,
 }
 
+/// What is known of the person changed; each field holds the value that counts from now on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProfileChanged {
+    /// Full name.
+    pub name: Sealed<String>,
+    /// Telephone number.
+    pub phone: Option<Sealed<String>>,
+    /// Day of birth, as `YYYY-MM-DD`.
+    pub birth_date: Option<Sealed<String>>,
+    /// Where pushed messages reach the person's device.
+    pub push_token: Option<Sealed<String>>,
+}
+
+/// The person has another e-mail address, not verified yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EmailChanged {
+    /// E-mail address as given.
+    pub email: Sealed<String>,
+    /// Keyed hash of the normalised address.
+    pub email_key: String,
+}
+
+/// The person can read what is sent to the address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmailVerified {
+    /// Keyed hash of the address that was verified.
+    pub email_key: String,
+}
+
+/// The person may do something else from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleChanged {
+    /// What the person may do.
+    pub role: Role,
+    /// Whom a partner's person acts for; none for every other role.
+    pub partner_id: Option<PartnerId>,
+}
+
+/// The person has another picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AvatarChanged {
+    /// SHA-256 of the stored file in hex: its name.
+    pub digest: String,
+    /// What the file is, such as `image/webp`.
+    pub media_type: String,
+}
+
+/// The account is closed; nobody signs in with it any more, what it did stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deactivated {}
+
+/// The person's data is unreadable from now on; the address is free again, what the account did stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {}
+
 event_set! {
     /// A customer's events.
     pub enum Event of "customer" {
         /// A customer exists.
         "customer.added" 1 => Added(Added),
+        /// What is known of the person changed.
+        "customer.profile_changed" 1 => ProfileChanged(ProfileChanged),
+        /// The person has another e-mail address.
+        "customer.email_changed" 1 => EmailChanged(EmailChanged),
+        /// The address is the person's.
+        "customer.email_verified" 1 => EmailVerified(EmailVerified),
+        /// The person may do something else.
+        "customer.role_changed" 1 => RoleChanged(RoleChanged),
+        /// The person has another picture.
+        "customer.avatar_changed" 1 => AvatarChanged(AvatarChanged),
+        /// The account is closed.
+        "customer.deactivated" 1 => Deactivated(Deactivated),
+        /// The person's data is unreadable.
+        "customer.erased" 1 => Erased(Erased),
     }
     upcasts []
 }

@@ -63,6 +63,10 @@ id! {
     ProductId,
     /// An order; its payment and its saga have the same id.
     OrderId,
+    /// Who brings an order: a customer's account with the role deliverer, under the same id.
+    DelivererId,
+    /// A cloud resource in the catalogue.
+    ResourceId,
     /// A quote: prices kept for a while, used by one order.
     QuoteId,
     /// A command, the same for every repeat of it.

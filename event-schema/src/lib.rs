@@ -13,6 +13,7 @@
     )
 )]
 
+pub mod assignment;
 pub mod codec;
 pub mod customer;
 pub mod decider;
@@ -26,9 +27,11 @@ pub mod offer;
 pub mod order;
 pub mod partner;
 pub mod payment;
+pub mod payment_provider;
 pub mod product;
 pub mod record;
 pub mod registry;
+pub mod resource;
 pub mod sealed;
 pub mod stray_callback;
 pub mod subject;

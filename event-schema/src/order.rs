@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event_set::event_set;
-use crate::ids::{CustomerId, PartnerId, ProductId, QuoteId};
+use crate::ids::{CustomerId, DelivererId, PartnerId, ProductId, QuoteId};
 use crate::money::Money;
 use crate::sealed::Sealed;
 
@@ -115,6 +115,24 @@ pub struct Cancelled {
     pub detail: Option<String>,
 }
 
+/// The partner has prepared the order; it waits for somebody who brings it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Where it is picked up.
+    pub pickup_address: String,
+}
+
+/// Somebody took the order and is on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// Who brings it.
+    pub deliverer_id: DelivererId,
+}
+
+/// The customer has the order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {}
+
 event_set! {
     /// An order's events.
     pub enum Event of "order" {
@@ -126,6 +144,12 @@ event_set! {
         "order.cancelling" 1 => Cancelling(Cancelling),
         /// Called off, all put back.
         "order.cancelled" 1 => Cancelled(Cancelled),
+        /// Prepared, waiting to be brought.
+        "order.ready" 1 => Ready(Ready),
+        /// On its way.
+        "order.assigned" 1 => Assigned(Assigned),
+        /// The customer has it.
+        "order.delivered" 1 => Delivered(Delivered),
     }
     upcasts []
 }

@@ -2,8 +2,8 @@
 
 use crate::event_set::{DecodeError, EventSet};
 use crate::{
-    customer, fulfilment, inventory, offer, order, partner, payment, product, record,
-    stray_callback,
+    assignment, customer, fulfilment, inventory, offer, order, partner, payment, payment_provider,
+    product, record, resource, stray_callback,
 };
 
 /// One aggregate's events: names with newest versions, and a decoder that only checks.
@@ -35,12 +35,15 @@ fn check<E: EventSet>(
 /// All aggregates, and the two kinds of guarding records.
 pub const ALL: &[Registered] = &[
     registered::<customer::Event>(),
+    registered::<resource::Event>(),
+    registered::<assignment::Event>(),
     registered::<partner::Event>(),
     registered::<product::Event>(),
     registered::<offer::Event>(),
     registered::<inventory::Event>(),
     registered::<order::Event>(),
     registered::<payment::Event>(),
+    registered::<payment_provider::Event>(),
     registered::<fulfilment::Event>(),
     registered::<stray_callback::Event>(),
     registered::<record::DoneEvent>(),

@@ -11,13 +11,16 @@ use std::path::PathBuf;
 
 use aws_lc_rs::digest;
 use event_schema::event_set::EventSet;
-use event_schema::ids::{CommandId, CustomerId, EffectId, OrderId, PartnerId, ProductId, QuoteId};
+use event_schema::ids::{
+    CommandId, CustomerId, DelivererId, EffectId, OrderId, PartnerId, ProductId, QuoteId,
+    ResourceId,
+};
 use event_schema::registry;
 use event_schema::sealed::Sealed;
 use event_schema::{Currency, Money, Timestamp};
 use event_schema::{
-    customer, fulfilment, inventory, offer, order, partner, payment, product, record,
-    stray_callback,
+    assignment, customer, fulfilment, inventory, offer, order, partner, payment, payment_provider,
+    product, record, resource, stray_callback,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -101,6 +104,77 @@ fn samples() -> Vec<(&'static str, u16, Vec<u8>)> {
             email: sealed("email"),
             email_key: "5f0c91aa".into(),
             role: customer::Role::Customer,
+        })],
+    );
+    push(
+        &mut all,
+        [
+            customer::Event::from(customer::ProfileChanged {
+                name: sealed("name"),
+                phone: Some(sealed("phone")),
+                birth_date: Some(sealed("birth_date")),
+                push_token: Some(sealed("push_token")),
+            }),
+            customer::EmailChanged {
+                email: sealed("email"),
+                email_key: "60ffee".into(),
+            }
+            .into(),
+            customer::EmailVerified {
+                email_key: "60ffee".into(),
+            }
+            .into(),
+            customer::RoleChanged {
+                role: customer::Role::Partner,
+                partner_id: Some(partner_id),
+            }
+            .into(),
+            customer::AvatarChanged {
+                digest: "9f86d081".into(),
+                media_type: "image/webp".into(),
+            }
+            .into(),
+            customer::Deactivated {}.into(),
+            customer::Erased {}.into(),
+        ],
+    );
+    let machine = resource::Details {
+        name: "Small machine".into(),
+        kind: "vm".into(),
+        region: "eu-central-1".into(),
+    };
+    push(
+        &mut all,
+        [
+            resource::Event::from(resource::Added {
+                details: machine.clone(),
+            }),
+            resource::Changed { details: machine }.into(),
+            resource::Removed {}.into(),
+        ],
+    );
+    let (customer_id, resource_id) = (CustomerId(uuid(1)), ResourceId(uuid(9)));
+    push(
+        &mut all,
+        [
+            assignment::Event::from(assignment::Assigned {
+                customer_id,
+                resource_id,
+            }),
+            assignment::Unassigned {
+                customer_id,
+                resource_id,
+            }
+            .into(),
+        ],
+    );
+    push(
+        &mut all,
+        [payment_provider::Event::from(payment_provider::Set {
+            provider: "stripe".into(),
+            title: "Card".into(),
+            active: true,
+            checkout: false,
         })],
     );
     push(
@@ -221,6 +295,15 @@ fn samples() -> Vec<(&'static str, u16, Vec<u8>)> {
                 detail: None,
             }
             .into(),
+            order::Ready {
+                pickup_address: "Hauptstr. 1, Berlin".into(),
+            }
+            .into(),
+            order::Assigned {
+                deliverer_id: DelivererId(uuid(10)),
+            }
+            .into(),
+            order::Delivered {}.into(),
         ],
     );
     push(

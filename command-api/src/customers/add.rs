@@ -115,6 +115,10 @@ pub(crate) async fn add_customer(
                 email: seal("email", &email)?,
                 email_key: email_key.clone(),
                 role: stored(role),
+                partner_id: None,
+                phone: None,
+                birth_date: None,
+                push_token: None,
             };
             let decide = |work: &mut Work| {
                 if let Some(position) = admit(work, &command, &email_key)? {

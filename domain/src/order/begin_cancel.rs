@@ -17,7 +17,10 @@ impl BeginCancel {
     pub(super) fn decide(self, state: &State) -> Result<Vec<Event>, Rejection> {
         match state {
             State::NotPlaced => Err(Rejection::NotPlaced),
-            State::Confirmed(_) => Err(Rejection::TooLate),
+            State::Confirmed(_)
+            | State::Ready(..)
+            | State::Delivering(..)
+            | State::Delivered(..) => Err(Rejection::TooLate),
             State::Cancelling(..) | State::Cancelled(..) => Ok(vec![]),
             State::PendingPayment(_) => Ok(vec![
                 event::Cancelling {

@@ -13,7 +13,10 @@ impl Confirm {
         match state {
             State::NotPlaced => Err(Rejection::NotPlaced),
             State::Cancelling(..) | State::Cancelled(..) => Err(Rejection::CalledOff),
-            State::Confirmed(_) => Ok(vec![]),
+            State::Confirmed(_)
+            | State::Ready(..)
+            | State::Delivering(..)
+            | State::Delivered(..) => Ok(vec![]),
             State::PendingPayment(_) => Ok(vec![event::Confirmed {}.into()]),
         }
     }

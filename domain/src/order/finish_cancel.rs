@@ -17,7 +17,10 @@ impl FinishCancel {
     pub(super) fn decide(self, state: &State) -> Result<Vec<Event>, Rejection> {
         let (reason, detail) = match state {
             State::NotPlaced => return Err(Rejection::NotPlaced),
-            State::Confirmed(_) => return Err(Rejection::TooLate),
+            State::Confirmed(_)
+            | State::Ready(..)
+            | State::Delivering(..)
+            | State::Delivered(..) => return Err(Rejection::TooLate),
             State::Cancelled(..) => return Ok(vec![]),
             State::Cancelling(_, call_off) => (call_off.reason, call_off.detail.clone()),
             State::PendingPayment(_) => (self.reason, self.detail),

@@ -1,16 +1,20 @@
 //! An order: what was bought, from whom, for how much, and what became of it.
 //!
 //! ```text
-//! placed (pending payment) ──confirm──▶ confirmed
+//! placed (pending payment) ──confirm──▶ confirmed ──make ready──▶ ready ──assign──▶ delivering ──deliver──▶ delivered
 //!    │        └──begin cancel──▶ cancelling ──finish cancel──▶ cancelled
 //!    └──────────finish cancel (nothing to put back)──────────────▲
 //! ```
 //!
-//! Confirming and cancelling are asked for by the saga `fulfilment` alone, in one batch with its own events.
+//! Confirming and cancelling are asked for by the saga `fulfilment` alone, in one batch with its own events; what comes
+//! after is told by the partner and the deliverer.
 
+mod assign;
 mod begin_cancel;
 mod confirm;
+mod deliver;
 mod finish_cancel;
+mod make_ready;
 mod place;
 mod state;
 
@@ -20,11 +24,14 @@ pub use event_schema::order::{CancelReason, Event, Line, PaymentMethod};
 
 use crate::command_set::command_set;
 
+pub use assign::Assign;
 pub use begin_cancel::BeginCancel;
 pub use confirm::Confirm;
+pub use deliver::Deliver;
 pub use finish_cancel::FinishCancel;
+pub use make_ready::MakeReady;
 pub use place::Place;
-pub use state::{CallOff, Details, State};
+pub use state::{CallOff, Details, Pickup, State};
 
 /// Most lines of one order.
 pub const MOST_LINES: usize = 50;
@@ -38,6 +45,12 @@ command_set! {
         Place,
         /// It is paid and in stock.
         Confirm,
+        /// It is prepared.
+        MakeReady,
+        /// Somebody takes it.
+        Assign,
+        /// The customer has it.
+        Deliver,
         /// It is called off; what was done is being put back.
         BeginCancel,
         /// It is called off and everything is put back.
@@ -84,6 +97,21 @@ pub enum Rejection {
     /// The order is called off.
     #[error("the order is called off")]
     CalledOff,
+    /// Only what is paid and in stock is prepared.
+    #[error("the order is not confirmed yet")]
+    NotConfirmed,
+    /// A deliverer must know where to go.
+    #[error("a prepared order needs a pickup address")]
+    PickupAddressMissing,
+    /// Only what is prepared is taken.
+    #[error("the order is not prepared yet")]
+    NotReady,
+    /// Somebody else brings it.
+    #[error("somebody else has taken the order")]
+    AlreadyTaken,
+    /// Nobody has taken it.
+    #[error("nobody has taken the order yet")]
+    NotTaken,
 }
 
 /// The decider of an order.
@@ -95,7 +123,7 @@ impl Decider for Order {
     type Event = Event;
     type Rejection = Rejection;
 
-    const SHAPE: u32 = 1;
+    const SHAPE: u32 = 2;
 
     fn initial() -> State {
         State::NotPlaced
@@ -109,6 +137,9 @@ impl Decider for Order {
         match command {
             Command::Place(place) => place.decide(state),
             Command::Confirm(confirm) => confirm.decide(state),
+            Command::MakeReady(make_ready) => make_ready.decide(state),
+            Command::Assign(assign) => assign.decide(state),
+            Command::Deliver(deliver) => deliver.decide(state),
             Command::BeginCancel(cancel) => cancel.decide(state),
             Command::FinishCancel(cancel) => cancel.decide(state),
         }
@@ -117,8 +148,9 @@ impl Decider for Order {
 
 #[cfg(test)]
 pub(crate) mod fixtures {
-    use event_schema::ids::ProductId;
+    use event_schema::ids::{DelivererId, ProductId};
     use event_schema::order::{self as event, CancelReason, Event, Line, PaymentMethod};
+    use uuid::Uuid;
 
     use crate::fixtures::{customer_id, eur, kettle, mug, partner_id, quote_id, sealed};
 
@@ -161,6 +193,29 @@ pub(crate) mod fixtures {
 
     pub(super) fn confirmed() -> Event {
         event::Confirmed {}.into()
+    }
+
+    /// The n-th deliverer.
+    pub(super) fn deliverer(n: u128) -> DelivererId {
+        DelivererId(Uuid::from_u128(0xf000 + n))
+    }
+
+    pub(super) fn ready() -> Event {
+        event::Ready {
+            pickup_address: "Corner Street 1".into(),
+        }
+        .into()
+    }
+
+    pub(super) fn assigned(n: u128) -> Event {
+        event::Assigned {
+            deliverer_id: deliverer(n),
+        }
+        .into()
+    }
+
+    pub(super) fn delivered() -> Event {
+        event::Delivered {}.into()
     }
 
     pub(super) fn cancelling() -> Event {

@@ -2,7 +2,7 @@
 
 use event_schema::Money;
 use event_schema::Sealed;
-use event_schema::ids::{CustomerId, PartnerId, QuoteId};
+use event_schema::ids::{CustomerId, DelivererId, PartnerId, QuoteId};
 use event_schema::order::{CancelReason, Event, Line, PaymentMethod};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,12 @@ pub enum State {
     PendingPayment(Details),
     /// Paid and in stock: the partner may prepare it.
     Confirmed(Details),
+    /// Prepared: it waits for somebody who brings it.
+    Ready(Details, Pickup),
+    /// Somebody is on the way with it.
+    Delivering(Details, Pickup, DelivererId),
+    /// The customer has it.
+    Delivered(Details, Pickup, DelivererId),
     /// Called off; what was done is being put back.
     Cancelling(Details, CallOff),
     /// Called off and everything is put back.
@@ -42,6 +48,13 @@ pub struct Details {
     pub payment_method: PaymentMethod,
 }
 
+/// Where a prepared order is picked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pickup {
+    /// The address.
+    pub address: String,
+}
+
 /// Why an order is called off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallOff {
@@ -58,6 +71,9 @@ impl State {
             Self::NotPlaced => None,
             Self::PendingPayment(details)
             | Self::Confirmed(details)
+            | Self::Ready(details, _)
+            | Self::Delivering(details, ..)
+            | Self::Delivered(details, ..)
             | Self::Cancelling(details, _)
             | Self::Cancelled(details, _) => Some(details),
         }
@@ -66,8 +82,26 @@ impl State {
     /// Why it is called off, if it is.
     pub fn call_off(&self) -> Option<&CallOff> {
         match self {
-            Self::NotPlaced | Self::PendingPayment(_) | Self::Confirmed(_) => None,
+            Self::NotPlaced
+            | Self::PendingPayment(_)
+            | Self::Confirmed(_)
+            | Self::Ready(..)
+            | Self::Delivering(..)
+            | Self::Delivered(..) => None,
             Self::Cancelling(_, call_off) | Self::Cancelled(_, call_off) => Some(call_off),
+        }
+    }
+
+    /// Who brings it or brought it, once somebody took it.
+    pub fn deliverer(&self) -> Option<DelivererId> {
+        match self {
+            Self::Delivering(.., deliverer) | Self::Delivered(.., deliverer) => Some(*deliverer),
+            Self::NotPlaced
+            | Self::PendingPayment(_)
+            | Self::Confirmed(_)
+            | Self::Ready(..)
+            | Self::Cancelling(..)
+            | Self::Cancelled(..) => None,
         }
     }
 
@@ -76,6 +110,9 @@ impl State {
             Self::NotPlaced => None,
             Self::PendingPayment(details)
             | Self::Confirmed(details)
+            | Self::Ready(details, _)
+            | Self::Delivering(details, ..)
+            | Self::Delivered(details, ..)
             | Self::Cancelling(details, _)
             | Self::Cancelled(details, _) => Some(details),
         }
@@ -111,6 +148,27 @@ impl State {
                 self.into_details().map_or(Self::NotPlaced, |details| {
                     Self::Cancelled(details, call_off)
                 })
+            }
+            Event::Ready(e) => {
+                let pickup = Pickup {
+                    address: e.pickup_address.clone(),
+                };
+                self.into_details()
+                    .map_or(Self::NotPlaced, |details| Self::Ready(details, pickup))
+            }
+            Event::Assigned(e) => {
+                if let Self::Ready(details, pickup) = self {
+                    Self::Delivering(details, pickup, e.deliverer_id)
+                } else {
+                    self
+                }
+            }
+            Event::Delivered(_) => {
+                if let Self::Delivering(details, pickup, deliverer) = self {
+                    Self::Delivered(details, pickup, deliverer)
+                } else {
+                    self
+                }
             }
         }
     }

@@ -25,13 +25,15 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
 /// Their tables.
 pub(crate) fn migrations() -> impl Iterator<Item = Embedded> {
     [
-        catalogue::MIGRATION,
-        customers::MIGRATION,
-        inbox::MIGRATION,
-        inventory::MIGRATION,
-        orders::MIGRATION,
+        catalogue::MIGRATIONS,
+        customers::MIGRATIONS,
+        inbox::MIGRATIONS,
+        inventory::MIGRATIONS,
+        orders::MIGRATIONS,
     ]
     .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// One column of all rows, as an array to bind.

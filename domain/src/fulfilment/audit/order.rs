@@ -323,7 +323,10 @@ fn disagrees(order: &order::State, saga: &Saga) -> Option<Finding> {
         order::State::PendingPayment(_) => {
             ("pending_payment", matches!(saga.stage, Stage::Running))
         }
-        order::State::Confirmed(_) => {
+        order::State::Confirmed(_)
+        | order::State::Ready(..)
+        | order::State::Delivering(..)
+        | order::State::Delivered(..) => {
             let agrees = match &saga.stage {
                 Stage::Completed => true,
                 Stage::Closed(ending) => ending.called_off.is_none(),

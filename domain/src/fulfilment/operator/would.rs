@@ -177,7 +177,11 @@ fn of_order(event: &order::Event) -> Option<String> {
         order::Event::Confirmed(_) => Some("confirm the order".into()),
         order::Event::Cancelling(_) => Some("call the order off".into()),
         order::Event::Cancelled(_) => Some("end the order as cancelled".into()),
-        order::Event::Placed(_) => None,
+        // Told by the partner and the deliverer, never by an operator.
+        order::Event::Placed(_)
+        | order::Event::Ready(_)
+        | order::Event::Assigned(_)
+        | order::Event::Delivered(_) => None,
     }
 }
 

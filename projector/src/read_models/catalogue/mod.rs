@@ -20,11 +20,11 @@ use crate::projection::{ApplyError, Batch, Projection, Table};
 
 /// The projection's name.
 pub const NAME: &str = "catalogue";
-pub(crate) const MIGRATION: Embedded = Embedded {
+pub(crate) const MIGRATIONS: &[Embedded] = &[Embedded {
     version: 20,
     name: "catalogue",
     sql: include_str!("tables.sql"),
-};
+}];
 
 /// One row a product, a partner, an offer.
 pub struct Catalogue;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use event_schema::customer::{Event, Role};
+use event_schema::customer::{Added, Event, Role};
 use event_schema::{PersonalKey, Recorded, Timestamp};
 
 use crate::personal::open;
@@ -27,14 +27,16 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
     }
     let persons = decoded
         .iter()
-        .flat_map(|(_, Event::Added(added))| [added.name.person, added.email.person]);
+        .filter_map(|(recorded, _)| recorded.aggregate_id());
     let keys = batch.personal_keys(persons).await?;
     let mut rows: BTreeMap<Uuid, Row> = BTreeMap::new();
     for (recorded, event) in &decoded {
         let Some(id) = recorded.aggregate_id() else {
             continue;
         };
-        rows.insert(id, row(id, recorded, event, &keys)?);
+        if let Event::Added(added) = event {
+            rows.insert(id, row(id, recorded, added, &keys)?);
+        }
     }
     let rows: Vec<Row> = rows.into_values().collect();
     sqlx::query(batch.sql(
@@ -57,10 +59,9 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
 fn row(
     id: Uuid,
     recorded: &Recorded,
-    event: &Event,
+    added: &Added,
     keys: &BTreeMap<Uuid, PersonalKey>,
 ) -> Result<Row, ApplyError> {
-    let Event::Added(added) = event;
     Ok(Row {
         id,
         name: open(recorded, &added.name, keys)?,

@@ -16,11 +16,11 @@ pub(crate) use routes::routes;
 
 /// The projection's name.
 pub const NAME: &str = "customers";
-pub(crate) const MIGRATION: Embedded = Embedded {
+pub(crate) const MIGRATIONS: &[Embedded] = &[Embedded {
     version: 30,
     name: "customers",
     sql: include_str!("tables.sql"),
-};
+}];
 
 /// One row a customer.
 pub struct Customers;

@@ -36,10 +36,12 @@ fn tell(recorded: &Recorded, facts: &mut Facts) -> Result<Option<Notification>, 
         return Ok(None);
     };
     match aggregate {
-        "customer" => {
-            let customer::Event::Added(_) = decode(recorded)?;
-            note(recorded, Some(id), None, message::customer_added()).map(Some)
-        }
+        "customer" => match decode(recorded)? {
+            customer::Event::Added(_) => {
+                note(recorded, Some(id), None, message::customer_added()).map(Some)
+            }
+            _ => Ok(None),
+        },
         "product" => {
             facts.described(id, decode::<product::Event>(recorded)?);
             Ok(None)
@@ -87,6 +89,9 @@ fn tell_of_order(
     let message = match &event {
         order::Event::Placed(_) => message::order_placed(order),
         order::Event::Confirmed(_) => message::order_confirmed(order),
+        order::Event::Ready(_) => message::order_ready(order),
+        order::Event::Assigned(_) => message::order_on_its_way(order),
+        order::Event::Delivered(_) => message::order_delivered(order),
         // The customer hears of it when it is done.
         order::Event::Cancelling(_) => return Ok(None),
         order::Event::Cancelled(e) => {

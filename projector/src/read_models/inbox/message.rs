@@ -77,6 +77,33 @@ pub(super) fn order_cancelled(
     )
 }
 
+pub(super) fn order_ready(order: &OrderFacts) -> Message {
+    message(
+        "order_ready",
+        "Order ready",
+        format!(
+            "Your order {} is prepared and waits for its deliverer.",
+            order.order_id
+        ),
+    )
+}
+
+pub(super) fn order_on_its_way(order: &OrderFacts) -> Message {
+    message(
+        "order_on_its_way",
+        "Order on its way",
+        format!("Your order {} is on its way to you.", order.order_id),
+    )
+}
+
+pub(super) fn order_delivered(order: &OrderFacts) -> Message {
+    message(
+        "order_delivered",
+        "Order delivered",
+        format!("Your order {} has been handed over.", order.order_id),
+    )
+}
+
 pub(super) fn refund_pending(order: &OrderFacts, money: Money) -> Message {
     message(
         "refund_pending",

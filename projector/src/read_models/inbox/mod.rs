@@ -19,11 +19,11 @@ pub(crate) use routes::routes;
 
 /// The projection's name.
 pub const NAME: &str = "inbox";
-pub(crate) const MIGRATION: Embedded = Embedded {
+pub(crate) const MIGRATIONS: &[Embedded] = &[Embedded {
     version: 40,
     name: "inbox",
     sql: include_str!("tables.sql"),
-};
+}];
 /// The only event of an inventory history that anybody is told of; the many others are passed by unread.
 const RAN_LOW: &str = "inventory.ran_low";
 

@@ -16,11 +16,11 @@ pub(crate) use routes::routes;
 
 /// The projection's name.
 pub const NAME: &str = "inventory";
-pub(crate) const MIGRATION: Embedded = Embedded {
+pub(crate) const MIGRATIONS: &[Embedded] = &[Embedded {
     version: 10,
     name: "inventory",
     sql: include_str!("tables.sql"),
-};
+}];
 
 /// One row a product.
 pub struct Inventory;

@@ -62,7 +62,12 @@ fn persons(event: &Told) -> Vec<Uuid> {
             vec![placed.delivery_address.person, placed.phone.person]
         }
         Told::Order(
-            order::Event::Confirmed(_) | order::Event::Cancelling(_) | order::Event::Cancelled(_),
+            order::Event::Confirmed(_)
+            | order::Event::Ready(_)
+            | order::Event::Assigned(_)
+            | order::Event::Delivered(_)
+            | order::Event::Cancelling(_)
+            | order::Event::Cancelled(_),
         )
         | Told::Payment(_)
         | Told::Saga(_) => Vec::new(),
@@ -84,6 +89,9 @@ fn fold(
                     phone: open(recorded, &placed.phone, keys)?,
                 },
                 order::Event::Confirmed(_)
+                | order::Event::Ready(_)
+                | order::Event::Assigned(_)
+                | order::Event::Delivered(_)
                 | order::Event::Cancelling(_)
                 | order::Event::Cancelled(_) => Opened {
                     delivery_address: None,

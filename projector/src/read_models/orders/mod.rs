@@ -24,11 +24,18 @@ use crate::projection::{ApplyError, Batch, Projection, Table};
 
 /// The projection's name.
 pub const NAME: &str = "orders";
-pub(crate) const MIGRATION: Embedded = Embedded {
-    version: 50,
-    name: "orders",
-    sql: include_str!("tables.sql"),
-};
+pub(crate) const MIGRATIONS: &[Embedded] = &[
+    Embedded {
+        version: 50,
+        name: "orders",
+        sql: include_str!("tables.sql"),
+    },
+    Embedded {
+        version: 51,
+        name: "orders: delivery",
+        sql: include_str!("delivery.sql"),
+    },
+];
 
 /// One row an order.
 pub struct Orders;

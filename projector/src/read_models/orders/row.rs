@@ -18,15 +18,21 @@ pub(super) enum Phase {
     Unplaced,
     Placed,
     Confirmed,
+    Ready,
+    Delivering,
+    Delivered,
     Cancelling,
     Cancelled,
 }
 
 impl Phase {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 8] = [
         Self::Unplaced,
         Self::Placed,
         Self::Confirmed,
+        Self::Ready,
+        Self::Delivering,
+        Self::Delivered,
         Self::Cancelling,
         Self::Cancelled,
     ];
@@ -36,6 +42,9 @@ impl Phase {
             Self::Unplaced => "unplaced",
             Self::Placed => "placed",
             Self::Confirmed => "confirmed",
+            Self::Ready => "ready",
+            Self::Delivering => "delivering",
+            Self::Delivered => "delivered",
             Self::Cancelling => "cancelling",
             Self::Cancelled => "cancelled",
         }
@@ -89,6 +98,8 @@ pub(super) struct Row {
     pub payment_method: Option<String>,
     pub delivery_address: Option<String>,
     pub phone: Option<String>,
+    pub pickup_address: Option<String>,
+    pub deliverer_id: Option<Uuid>,
     #[sqlx(try_from = "String")]
     pub phase: Phase,
     pub status: String,
@@ -124,6 +135,8 @@ impl Row {
             payment_method: None,
             delivery_address: None,
             phone: None,
+            pickup_address: None,
+            deliverer_id: None,
             phase: Phase::Unplaced,
             status: String::new(),
             status_reason: None,
@@ -150,6 +163,15 @@ impl Row {
         match event {
             Event::Placed(placed) => self.place(placed, opened, at),
             Event::Confirmed(_) => self.phase = Phase::Confirmed,
+            Event::Ready(e) => {
+                self.phase = Phase::Ready;
+                self.pickup_address = Some(e.pickup_address);
+            }
+            Event::Assigned(e) => {
+                self.phase = Phase::Delivering;
+                self.deliverer_id = Some(e.deliverer_id.uuid());
+            }
+            Event::Delivered(_) => self.phase = Phase::Delivered,
             Event::Cancelling(e) => self.call_off(Phase::Cancelling, e.reason, e.detail),
             Event::Cancelled(e) => self.call_off(Phase::Cancelled, e.reason, e.detail),
         }
@@ -184,7 +206,9 @@ impl Row {
         self.status = match (self.phase, self.payment.status) {
             (Phase::Cancelled, _) => "cancelled",
             (Phase::Cancelling, _) => "cancelling",
-            (Phase::Confirmed, _) => "confirmed",
+            (Phase::Confirmed | Phase::Ready | Phase::Delivering | Phase::Delivered, _) => {
+                self.phase.as_str()
+            }
             (Phase::Placed | Phase::Unplaced, Status::Unknown) => "payment_unknown",
             (Phase::Placed | Phase::Unplaced, Status::Captured) => "paid",
             (Phase::Placed | Phase::Unplaced, _) => "pending_payment",
@@ -214,11 +238,11 @@ pub(super) async fn write(batch: &mut Batch<'_>, rows: &[Row]) -> Result<(), App
         "insert into read.orders
              (id, customer_id, partner_id, lines, total, currency, payment_method, delivery_address, phone, phase,
               status, status_reason, status_detail, payment, saga, saga_status, saga_step, version, created_at,
-              updated_at)
+              updated_at, pickup_address, deliverer_id)
          select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::jsonb[], $5::bigint[], $6::text[], $7::text[],
                               $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
                               $14::jsonb[], $15::jsonb[], $16::text[], $17::text[], $18::bigint[],
-                              $19::timestamptz[], $20::timestamptz[])
+                              $19::timestamptz[], $20::timestamptz[], $21::text[], $22::uuid[])
          on conflict (id) do update
          set customer_id = excluded.customer_id, partner_id = excluded.partner_id, lines = excluded.lines,
              total = excluded.total, currency = excluded.currency, payment_method = excluded.payment_method,
@@ -226,7 +250,8 @@ pub(super) async fn write(batch: &mut Batch<'_>, rows: &[Row]) -> Result<(), App
              status = excluded.status, status_reason = excluded.status_reason,
              status_detail = excluded.status_detail, payment = excluded.payment, saga = excluded.saga,
              saga_status = excluded.saga_status, saga_step = excluded.saga_step, version = excluded.version,
-             created_at = excluded.created_at, updated_at = excluded.updated_at",
+             created_at = excluded.created_at, updated_at = excluded.updated_at,
+             pickup_address = excluded.pickup_address, deliverer_id = excluded.deliverer_id",
     ))
     .bind(column!(rows, id))
     .bind(column!(rows, customer_id))
@@ -248,6 +273,8 @@ pub(super) async fn write(batch: &mut Batch<'_>, rows: &[Row]) -> Result<(), App
     .bind(column!(rows, version))
     .bind(times!(rows, created_at))
     .bind(times!(rows, updated_at))
+    .bind(column!(rows, pickup_address))
+    .bind(column!(rows, deliverer_id))
     .execute(batch.connection())
     .await?;
     Ok(())
