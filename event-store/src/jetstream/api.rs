@@ -1,5 +1,6 @@
 //! The broker's own requests and answers, spelt out: asking the leader, reading directly, and nothing of what it means.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -240,6 +241,11 @@ impl Api {
                 _ => error.to_string(),
             })
         })
+    }
+
+    /// How many connections there have been; another number is another connection.
+    pub(crate) fn connections(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed)
     }
 
     /// Waits a little for a lost connection to come back.
