@@ -32,6 +32,7 @@ mod products;
 mod projections;
 mod role;
 mod routes;
+mod sagas;
 mod service;
 mod webhooks;
 

@@ -7,7 +7,7 @@ use domain::{
     resource, stray_callback,
 };
 use event_schema::ids::ProductId;
-use event_store::{AppendError, ExecuteError, LoadError};
+use event_store::{AppendError, ExecuteError, LoadError, LogRewound};
 use service_kit::Problem;
 use service_kit::problem::FieldError;
 
@@ -267,6 +267,7 @@ fn of_append(error: AppendError) -> Problem {
             Problem::busy("others are changing the same thing; repeat the command")
         }
         AppendError::Unavailable(why) => broker_unavailable(&why),
+        AppendError::Rewound(rewound) => not_this_log(&rewound),
         AppendError::Full(why) => {
             tracing::error!(why, "the event log has no room left");
             Problem::unavailable(
@@ -290,6 +291,7 @@ fn of_append(error: AppendError) -> Problem {
 pub(crate) fn of_load(error: LoadError) -> Problem {
     match error {
         LoadError::Unavailable(why) => broker_unavailable(&why),
+        LoadError::Rewound(rewound) => not_this_log(&rewound),
         LoadError::NotReached(_) => broker_unavailable(&error.to_string()),
         LoadError::Newer { event_type, .. } => newer(&event_type),
         LoadError::Corrupt { .. } => Problem::unexpected(&error),
@@ -302,6 +304,12 @@ fn broker_unavailable(why: &str) -> Problem {
         "a command could not be carried out: the broker is away"
     );
     Problem::broker_unavailable()
+}
+
+/// The log behind the broker is another one than that of before; this process is about to end.
+fn not_this_log(rewound: &LogRewound) -> Problem {
+    tracing::error!("{rewound}");
+    Problem::unavailable("broker_unavailable", rewound.to_string())
 }
 
 fn newer(event_type: &str) -> Problem {
@@ -369,6 +377,7 @@ mod tests {
             actual: Version(2),
         };
         let away = || "no answer".to_owned();
+        let rewound = || LogRewound::Regrown { known: Position(5) };
         for (error, status, code) in [
             (
                 ExecuteError::Rejected(Refusal::email_taken()),
@@ -396,6 +405,16 @@ mod tests {
             ),
             (
                 ExecuteError::Append(AppendError::Full(away())),
+                503,
+                "broker_unavailable",
+            ),
+            (
+                ExecuteError::Append(AppendError::Rewound(rewound())),
+                503,
+                "broker_unavailable",
+            ),
+            (
+                ExecuteError::Load(LoadError::Rewound(rewound())),
                 503,
                 "broker_unavailable",
             ),

@@ -5,15 +5,21 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 
 use crate::door::Door;
-use crate::{customers, inventory, offers, orders, partners, products, projections, webhooks};
+use crate::{
+    customers, inventory, offers, orders, partners, products, projections, sagas, webhooks,
+};
 
-const AREAS: [(&str, &str); 8] = [
+const AREAS: [(&str, &str); 9] = [
     ("customers", "People with a role"),
     ("partners", "Sellers"),
     ("products", "What can be sold"),
     ("offers", "Who sells what for how much"),
     ("inventory", "How much there is"),
     ("orders", "Check, place, cancel"),
+    (
+        "sagas",
+        "What became of orders, and what a person can do about it",
+    ),
     ("projections", "Read models by hand"),
     ("webhooks", "What the payment provider tells us"),
 ];
@@ -42,6 +48,7 @@ pub(crate) fn api() -> ApiRouter<Door> {
         offers::register,
         inventory::register,
         orders::register,
+        sagas::register,
         projections::register,
         webhooks::register,
     ]

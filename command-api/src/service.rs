@@ -173,14 +173,17 @@ impl Service {
     /// Takes in commands over the broker until the shutdown begins.
     ///
     /// # Errors
-    /// When the broker does not let us listen.
+    /// When the broker does not let us listen, or the log turns out not to be the one that was worked with.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        broker_door::run(
+        let door = broker_door::run(
             self.nats.clone(),
             self.api(),
             Arc::clone(&self.tokens),
             shutdown,
-        )
-        .await
+        );
+        tokio::select! {
+            ended = door => ended,
+            rewound = self.door.executor.store().rewound() => Err(rewound.into()),
+        }
     }
 }

@@ -39,12 +39,10 @@ pub struct StoredMessage {
 
 impl StoredMessage {
     fn of(stored: Stored) -> Self {
-        let mut recorded_at = stored.time;
+        let recorded_at = stored.recorded_at();
         let mut headers = Vec::new();
         for (name, value) in stored.headers.iter() {
-            if name.eq_ignore_ascii_case(RECORDED_AT) {
-                recorded_at = value.parse().unwrap_or(recorded_at);
-            } else if !is_the_brokers(name) {
+            if !name.eq_ignore_ascii_case(RECORDED_AT) && !is_the_brokers(name) {
                 headers.push((name.to_owned(), value.to_owned()));
             }
         }

@@ -31,6 +31,7 @@ pub mod import;
 pub mod in_memory;
 pub mod jetstream;
 pub mod records;
+mod rewound;
 pub mod store;
 mod subscription;
 pub mod topology;
@@ -44,6 +45,7 @@ pub use import::{Import, ImportError, Source};
 pub use in_memory::InMemoryStore;
 pub use jetstream::JetStreamStore;
 pub use records::{Done, Uniq};
+pub use rewound::LogRewound;
 pub use store::{
     AppendError, Appended, EventStore, Freshness, Group, History, LoadError, LogEnd, LogIdentity,
     Part, Waiting,

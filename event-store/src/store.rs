@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use event_schema::{Metadata, NewEvent, Position, Recorded, Subject, Timestamp, Version};
 
+use crate::rewound::LogRewound;
 use crate::subscription::Subscription;
 
 /// Most messages one group may have; also the most that one atomic batch carries.
@@ -76,6 +77,9 @@ pub enum AppendError {
     /// The log cannot be reached, or its answer stayed unclear within the limit. Repeating the command is safe.
     #[error("the event log cannot be reached: {0}")]
     Unavailable(String),
+    /// The log is not the one that this process has worked with; nothing more is added to it by this process.
+    #[error(transparent)]
+    Rewound(LogRewound),
     /// The log has no room; nothing was stored.
     #[error("the event log is full: {0}")]
     Full(String),
@@ -137,6 +141,9 @@ pub enum LoadError {
         /// In what way.
         reason: String,
     },
+    /// The log is not the one that this process has worked with.
+    #[error(transparent)]
+    Rewound(LogRewound),
     /// The log did not show the wanted position within the limit.
     #[error("the log has not reached position {0}")]
     NotReached(Position),
@@ -251,6 +258,17 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Which log this is.
     async fn identity(&self) -> Result<LogIdentity, LoadError>;
+
+    /// Whether this is still the log that this process has worked with. Asks nobody without a reason; `doubt`: the caller
+    /// has seen something that does not fit. Of one that lives no longer than its process that is sure.
+    async fn is_ours(&self, _doubt: bool) -> Result<(), LoadError> {
+        Ok(())
+    }
+
+    /// Ends when the log turns out not to be the one that this process has worked with.
+    async fn rewound(&self) -> LogRewound {
+        std::future::pending().await
+    }
 
     /// The event at a position.
     async fn at(&self, position: Position) -> Result<Option<Recorded>, LoadError>;

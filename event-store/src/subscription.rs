@@ -30,6 +30,14 @@ pub enum SubscribeError {
         /// Where the log ends.
         end: Position,
     },
+    /// Another event lies where the last one was read: the log has lost its tail and grown again. Final.
+    #[error(
+        "position {position} of the log does not hold what was read there: the log has lost its tail and grown again"
+    )]
+    Regrown {
+        /// What the subscription had reached.
+        position: Position,
+    },
     /// A message that is no event of ours lies at this position. The next call goes on after it.
     #[error("the message at position {position} cannot be read: {reason}")]
     Unreadable {

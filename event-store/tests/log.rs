@@ -16,10 +16,8 @@ use uuid::Uuid;
 use broker::Broker;
 use event_schema::{Position, Version};
 use event_store::conformance::ledger::{Command, Event, Ledger, Rejection};
-use event_store::conformance::{Place, group_of, ledger_subject, metadata, next, run, state};
-use event_store::{
-    ExecuteError, Executor, Freshness, JetStreamStore, LoadError, Stop, SubscribeError, topology,
-};
+use event_store::conformance::{Place, group_of, ledger_subject, metadata, next};
+use event_store::{Executor, Freshness, JetStreamStore, LoadError, Stop, SubscribeError, topology};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_ends_when_the_log_was_made_anew() {
@@ -49,62 +47,6 @@ async fn a_subscription_ends_when_the_log_was_made_anew() {
         subscription.next().await.unwrap_err(),
         SubscribeError::Ended
     );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_outlives_its_log_goes_on_with_the_new_one() {
-    let broker = Broker::start().await;
-    let (executor, client) = (Executor::new(broker.open().await), broker.client().await);
-    let ids: Vec<Uuid> = (0..4).map(|_| Uuid::now_v7()).collect();
-    for id in &ids {
-        run(&executor, *id, Command::Open).await.unwrap();
-        run(&executor, *id, Command::Add(1)).await.unwrap();
-    }
-    async_nats::jetstream::new(client.clone())
-        .delete_stream(topology::EVENTS)
-        .await
-        .unwrap();
-    topology::migrate(&client, 1).await.unwrap();
-    // In the new log: nothing, less, as many events but others, and more of them.
-    let other = broker.open().await;
-    for n in 0..4 {
-        other
-            .append(group_of(&[(
-                Uuid::now_v7(),
-                0,
-                &vec![Event::Added(0); 1 + n],
-            )]))
-            .await
-            .unwrap();
-    }
-    other
-        .append(group_of(&[(ids[1], 0, &[Event::Opened])]))
-        .await
-        .unwrap();
-    other
-        .append(group_of(&[(ids[2], 0, &[Event::Opened, Event::Added(10)])]))
-        .await
-        .unwrap();
-    other
-        .append(group_of(&[(
-            ids[3],
-            0,
-            &[Event::Opened, Event::Added(10), Event::Added(10)],
-        )]))
-        .await
-        .unwrap();
-
-    // What the process remembers is of a log that is gone; the new log is right.
-    let refused = run(&executor, ids[0], Command::Add(1)).await.unwrap_err();
-    assert_eq!(refused, ExecuteError::Rejected(Rejection::NotOpen));
-    for (id, total) in ids.iter().zip([0, 1, 11, 21]).skip(1) {
-        run(&executor, *id, Command::Add(1)).await.unwrap();
-        assert_eq!(state(&executor, *id).await.total, total);
-        assert_eq!(
-            state(&Executor::new(broker.open().await), *id).await.total,
-            total
-        );
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

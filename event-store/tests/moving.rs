@@ -15,7 +15,7 @@ use event_schema::envelope::{self, header};
 use event_schema::ids::CommandId;
 use event_schema::{Actor, Metadata, NewEvent, Position, Subject, Timestamp, Version};
 use event_store::conformance::ledger::{Command, Ledger, Rejection};
-use event_store::conformance::{metadata, run, state};
+use event_store::conformance::{metadata, next, run, state};
 use event_store::topology::{self, TopologyError};
 use event_store::{
     Claim, EventStore, ExecuteError, Executor, Export, Freshness, Import, ImportError,
@@ -132,10 +132,20 @@ async fn a_log_on_a_new_broker_is_the_same_log() {
     let read = async |store: &JetStreamStore| store.read(Position(0), 1_000, None).await.unwrap();
     let (before, after) = (read(&before).await, read(&after).await);
     assert_eq!(before.len(), after.len());
-    for (before, mut after) in before.into_iter().zip(after) {
-        after.recorded_at = before.recorded_at;
-        assert_eq!(after, before);
+    for (before, after) in before.into_iter().zip(after) {
+        assert_eq!(after, before, "to the time it was first stored");
     }
+    // Whichever way it is read.
+    let mut followed = new.store().await.subscribe(Position(0), &["evt.>"]).await;
+    let followed = next(followed.as_mut().unwrap(), 1).await.remove(0);
+    assert_eq!(followed.recorded_at, messages[0].recorded_at);
+    let first = Subject::history("ledger", ids[0]);
+    let (old_house, new_house) = (old.store().await, new.store().await);
+    let loaded = async |store: &JetStreamStore| {
+        let history = store.load(&first, Version::NONE, None, Freshness::Leader);
+        history.await.unwrap().events
+    };
+    assert_eq!(loaded(&new_house).await, loaded(&old_house).await);
 
     // The new house is lived in: states are the same, what has happened has happened, what is taken is taken.
     let (old, new) = (

@@ -19,6 +19,7 @@ mod call;
 mod card;
 mod charge;
 mod config;
+mod dashboard;
 mod error;
 mod event;
 mod fault;
@@ -113,6 +114,7 @@ impl Sandbox {
             .merge(hosted::routes())
             .merge(fault::routes())
             .merge(ledger::routes())
+            .merge(dashboard::routes())
             .route("/v1/{*unknown}", any(incoming::unknown_route))
             .method_not_allowed_fallback(incoming::unknown_route)
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

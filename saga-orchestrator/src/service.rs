@@ -129,19 +129,25 @@ impl Service {
     /// are given back.
     ///
     /// # Errors
-    /// When the desk cannot be opened.
+    /// When the desk cannot be opened, or the log turns out not to be the one that was worked with: then everything is
+    /// let go of at once, as nothing of it may be finished on another log.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let desk = desk::start(self.nats.clone()).await.map_err(|error| {
             anyhow::anyhow!("the NATS service `saga` cannot be started: {error}")
         })?;
-        tokio::join!(
-            desk.run(Arc::clone(&self.context), shutdown.token().clone()),
-            runner::run(
-                Arc::clone(&self.context),
-                &self.instance,
-                shutdown.token().clone()
-            ),
-        );
-        Ok(())
+        let working = async {
+            tokio::join!(
+                desk.run(Arc::clone(&self.context), shutdown.token().clone()),
+                runner::run(
+                    Arc::clone(&self.context),
+                    &self.instance,
+                    shutdown.token().clone()
+                ),
+            )
+        };
+        tokio::select! {
+            _ = working => Ok(()),
+            rewound = self.context.executor.store().rewound() => Err(rewound.into()),
+        }
     }
 }

@@ -137,6 +137,7 @@ async fn the_bucket_says_how_far_it_is_complete() {
         complete_to(&shop.buckets.status, Share::of(order))
             .await
             .unwrap()
+            .position
             >= Position(shown.position)
     })
     .await;

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// Whatever a test waits for has to happen within this.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How long after its end a program's last lines may take to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 const LOOK_PERIOD: Duration = Duration::from_millis(25);
 /// Below what the kernel gives to outgoing connections and below what the test servers take: while a program is down
 /// between kill and restart, nobody else gets its port.
@@ -73,6 +76,7 @@ pub fn free_port() -> u16 {
 pub struct Program {
     child: Child,
     said: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Program {
@@ -86,9 +90,15 @@ impl Program {
             .spawn()
             .unwrap();
         let said = Arc::default();
-        keep(child.stdout.take().unwrap(), Arc::clone(&said));
-        keep(child.stderr.take().unwrap(), Arc::clone(&said));
-        Self { child, said }
+        let readers = vec![
+            keep(child.stdout.take().unwrap(), Arc::clone(&said)),
+            keep(child.stderr.take().unwrap(), Arc::clone(&said)),
+        ];
+        Self {
+            child,
+            said,
+            readers,
+        }
     }
 
     /// Everything it has printed so far.
@@ -139,16 +149,26 @@ impl Program {
         self.child.kill().await.unwrap();
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it ends by itself; what it printed last can be read then.
     pub async fn ended(&mut self) -> ExitStatus {
-        tokio::time::timeout(LIMIT, self.child.wait())
+        let status = tokio::time::timeout(LIMIT, self.child.wait())
             .await
             .unwrap_or_else(|_| panic!("it did not end:\n{}", self.said.lock().unwrap()))
-            .unwrap()
+            .unwrap();
+        for mut reader in std::mem::take(&mut self.readers) {
+            // A server that it leaves behind may hold its outputs open.
+            if tokio::time::timeout(LAST_WORDS, &mut reader).await.is_err() {
+                reader.abort();
+            }
+        }
+        status
     }
 }
 
-fn keep(output: impl AsyncRead + Send + Unpin + 'static, said: Arc<Mutex<String>>) {
+fn keep(
+    output: impl AsyncRead + Send + Unpin + 'static,
+    said: Arc<Mutex<String>>,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = BufReader::new(output).lines();
         while let Ok(Some(line)) = lines.next_line().await {
@@ -156,5 +176,5 @@ fn keep(output: impl AsyncRead + Send + Unpin + 'static, said: Arc<Mutex<String>
             said.push_str(&line);
             said.push('\n');
         }
-    });
+    })
 }

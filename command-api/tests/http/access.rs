@@ -52,6 +52,11 @@ fn expected() -> Vec<(Method, &'static str, Option<&'static [Role]>)> {
         (Method::POST, "/v1/orders/check", Some(CUSTOMER)),
         (Method::POST, "/v1/orders", Some(CUSTOMER)),
         (Method::POST, "/v1/orders/{id}/cancel", Some(CUSTOMER_ADMIN)),
+        (Method::POST, "/v1/sagas/{id}/retry", Some(ADMIN)),
+        (Method::POST, "/v1/sagas/{id}/skip", Some(ADMIN)),
+        (Method::POST, "/v1/sagas/{id}/resolve", Some(ADMIN)),
+        (Method::POST, "/v1/sagas/{id}/abort", Some(ADMIN)),
+        (Method::POST, "/v1/sagas/{id}/close", Some(ADMIN)),
         (Method::POST, "/v1/projections/{name}/pause", Some(ADMIN)),
         (Method::POST, "/v1/projections/{name}/resume", Some(ADMIN)),
         (Method::POST, "/v1/projections/{name}/rebuild", Some(ADMIN)),
@@ -128,9 +133,11 @@ async fn every_route_lets_in_its_roles_and_nobody_else_and_the_refused_leave_not
                     ![401, 403].contains(&reply.status.as_u16()),
                     "{role} at {method} {path}: {reply:#?}"
                 );
-                // No projector runs here, and what is its to do cannot be done.
+                // Neither projector nor orchestrator runs here, and what is theirs to do cannot be done.
                 assert!(
-                    !reply.status.is_server_error() || reply.code() == "projector_unavailable",
+                    !reply.status.is_server_error()
+                        || ["projector_unavailable", "orchestrator_unavailable"]
+                            .contains(&reply.code()),
                     "{role} at {method} {path}: {reply:#?}"
                 );
             } else {
@@ -173,6 +180,11 @@ async fn commands_that_must_not_happen_twice_need_a_key() {
         (Role::Customer, "/v1/orders".to_owned()),
         (Role::Admin, format!("/v1/inventory/{id}/receive")),
         (Role::Admin, format!("/v1/inventory/{id}/adjust")),
+        (Role::Admin, format!("/v1/sagas/{id}/retry")),
+        (Role::Admin, format!("/v1/sagas/{id}/skip")),
+        (Role::Admin, format!("/v1/sagas/{id}/resolve")),
+        (Role::Admin, format!("/v1/sagas/{id}/abort")),
+        (Role::Admin, format!("/v1/sagas/{id}/close")),
     ] {
         let without = shop
             .by(role, id, Method::POST, &path)
@@ -205,9 +217,10 @@ fn the_document_describes_every_route_its_header_and_its_problems() {
             "{method} {path}"
         );
         let responses = operation["responses"].as_object().unwrap();
+        // A dry run is told apart by its status and has no position.
         let success = responses
             .iter()
-            .find(|(status, _)| status.starts_with('2'))
+            .rfind(|(status, _)| status.starts_with('2'))
             .unwrap()
             .1;
         if path != "/v1/orders/check" && !path.starts_with("/v1/projections/") {
@@ -246,6 +259,17 @@ fn the_document_describes_every_route_its_header_and_its_problems() {
         "broker_unavailable",
         "database_unavailable",
         "newer_events",
+        "orchestrator_unavailable",
+        "timed_out",
+        "not_waiting",
+        "already_ended",
+        "turns_back_already",
+        "other_step",
+        "nothing_to_retry",
+        "refused_already",
+        "known_inside",
+        "cannot_skip",
+        "payment_not_named",
     ] {
         assert!(text.contains(code), "{code} is not in the document");
     }

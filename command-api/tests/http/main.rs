@@ -18,6 +18,7 @@ mod products;
 mod projections;
 mod replicas;
 mod saga;
+mod sagas;
 mod shop;
 mod unreadable;
 mod webhooks;

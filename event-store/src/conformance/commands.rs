@@ -499,11 +499,12 @@ pub async fn a_snapshot_is_used_and_a_wrong_one_only_costs_time(place: &dyn Plac
     let stale = StoredSnapshot {
         version: Version(2),
         position: events[1].position,
+        event_id: Some(events[1].event_id),
         state: forged(1),
         ..snapshot.clone()
     };
     assert_eq!(put(stale).await, 256);
-    // Of another log, from beyond the end, at another place, of another shape, or no snapshot at all: not used.
+    // Of another log, from beyond the end, at another place, of another event, of another shape, or no snapshot at all: not used.
     let end = last_position(&events);
     for wrong in [
         StoredSnapshot {
@@ -518,6 +519,14 @@ pub async fn a_snapshot_is_used_and_a_wrong_one_only_costs_time(place: &dyn Plac
         StoredSnapshot {
             version: Version(257),
             position: Position(end.0 + 1),
+            ..marked.clone()
+        },
+        StoredSnapshot {
+            event_id: Some(Uuid::now_v7()),
+            ..marked.clone()
+        },
+        StoredSnapshot {
+            event_id: None,
             ..marked.clone()
         },
         StoredSnapshot {

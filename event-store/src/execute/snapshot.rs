@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use event_schema::codec;
 use event_schema::ids::CommandId;
@@ -21,6 +22,9 @@ pub struct StoredSnapshot {
     pub version: Version,
     /// Where the event of that version is.
     pub position: Position,
+    /// And which event that is; a snapshot of a tail that is lost is not used.
+    #[serde(default)]
+    pub event_id: Option<Uuid>,
     /// The command that began the history.
     pub command_id: CommandId,
     /// And the hash of it.
@@ -34,12 +38,13 @@ pub struct StoredSnapshot {
 
 impl StoredSnapshot {
     /// A state that is wholly in the log; none for others.
-    pub(crate) fn of(warm: &Warm, log: &LogIdentity) -> Option<Self> {
+    pub(crate) fn of(warm: &Warm, log: &LogIdentity, event_id: Uuid) -> Option<Self> {
         let origin = warm.origin.as_ref()?;
         Some(Self {
             log: log.to_string(),
             version: warm.version,
             position: warm.position?,
+            event_id: Some(event_id),
             command_id: origin.command_id,
             command_hash: origin.command_hash.clone(),
             begins: origin.position?,
@@ -51,23 +56,25 @@ impl StoredSnapshot {
         codec::encode(self).ok().map(Bytes::from)
     }
 
-    /// Reads a stored snapshot back; anything that does not fit is as good as none.
-    pub(crate) fn restore(bytes: &[u8], kind: Kind, log: &LogIdentity) -> Option<Warm> {
+    /// Reads a stored snapshot back; anything that is not of this log is as good as none.
+    pub(crate) fn read(bytes: &[u8], log: &LogIdentity) -> Option<Self> {
         let stored: Self = codec::decode(bytes).ok()?;
-        if stored.log != log.to_string() || stored.version == Version::NONE {
-            return None;
-        }
+        (stored.log == log.to_string() && stored.version != Version::NONE).then_some(stored)
+    }
+
+    /// The state it stands for; none when its bytes do not give one.
+    pub(crate) fn restore(self, kind: Kind) -> Option<Warm> {
         Some(Warm {
             kind,
-            state: (kind.restore)(&stored.state).ok()?,
-            version: stored.version,
-            position: Some(stored.position),
+            state: (kind.restore)(&self.state).ok()?,
+            version: self.version,
+            position: Some(self.position),
             origin: Some(Origin {
-                command_id: stored.command_id,
-                command_hash: stored.command_hash,
-                position: Some(stored.begins),
+                command_id: self.command_id,
+                command_hash: self.command_hash,
+                position: Some(self.begins),
             }),
-            snapshot: stored.version,
+            snapshot: self.version,
             pending: None,
         })
     }

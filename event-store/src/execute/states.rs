@@ -112,7 +112,8 @@ impl Shared {
         let warm = match self.grow(subject, base.clone(), freshness).await? {
             Some(warm) => warm,
             None => {
-                // What we remembered is not what the log holds (it was restored, or made anew): the log is right.
+                self.store.is_ours(true).await?;
+                // A snapshot of what was never acknowledged, or of a tail that was given up: the log is right.
                 tracing::warn!(%subject, version = %base.version, "a remembered state does not fit the log; reading anew");
                 self.cache.forget(subject);
                 self.grow(subject, Warm::nothing(kind), Freshness::Leader)
@@ -123,6 +124,7 @@ impl Shared {
                     })?
             }
         };
+        self.store.is_ours(false).await?;
         if let Some((left, state)) = self.cache.put_loaded(subject.clone(), warm.clone()) {
             self.put_aside(left, state, SNAPSHOT_LEAVING_EVENTS_MIN);
         }
@@ -180,7 +182,12 @@ impl Shared {
         let log = self.log().await?;
         // A snapshot that cannot be fetched only costs time.
         let bytes = self.store.snapshot(&kind.snapshot_key(id)).await.ok()??;
-        StoredSnapshot::restore(&bytes, kind, log)
+        let stored = StoredSnapshot::read(&bytes, log)?;
+        // The event it stands for has to be there: it may be of a tail that the log has lost.
+        let there = self.store.at(stored.position).await.ok()??;
+        (Some(there.event_id) == stored.event_id)
+            .then(|| stored.restore(kind))
+            .flatten()
     }
 
     async fn log(&self) -> Option<&LogIdentity> {
@@ -209,7 +216,13 @@ impl Shared {
                 Some(log) => Some(log),
                 None => store.identity().await.ok(),
             };
-            let stored = log.and_then(|log| StoredSnapshot::of(&warm, &log)?.to_bytes());
+            let last = match warm.position {
+                Some(position) => store.at(position).await.ok().flatten(),
+                None => None,
+            };
+            let stored = log
+                .zip(last)
+                .and_then(|(log, last)| StoredSnapshot::of(&warm, &log, last.event_id)?.to_bytes());
             if let Some(bytes) = stored {
                 store.put_snapshot(&warm.kind.snapshot_key(id), bytes).await;
             }
@@ -268,6 +281,7 @@ impl Shared {
         }
         let subjects: Vec<Subject> = read.iter().map(|(subject, _)| subject.clone()).collect();
         let heads = self.store.heads(&subjects).await?;
+        self.store.is_ours(false).await?;
         let same = |(head, (_, warm)): (&Option<(Version, Position)>, &(Subject, Warm))| match head
         {
             Some((version, position)) => {

@@ -1,5 +1,6 @@
 //! The broker's own requests and answers, spelt out: asking the leader, reading directly, and nothing of what it means.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
 
 use event_schema::{Position, Recorded, Subject, Timestamp, Version, envelope};
+
+use crate::export::RECORDED_AT;
 
 /// How long one question may take.
 pub(crate) const ASK_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -123,8 +126,17 @@ impl Stored {
             return Err("it has no payload".into());
         }
         let get = |name: &'static str| self.headers.get(name);
-        envelope::from_headers(get, subject, self.position, self.time, self.payload.clone())
+        let (position, recorded_at) = (self.position, self.recorded_at());
+        envelope::from_headers(get, subject, position, recorded_at, self.payload.clone())
             .map_err(|e| e.to_string())
+    }
+
+    /// When a broker first stored it: in a log that has moved house, this broker's own time is that of the move.
+    pub(crate) fn recorded_at(&self) -> Timestamp {
+        let before_the_move = self.headers.get(RECORDED_AT);
+        before_the_move
+            .and_then(|time| time.parse().ok())
+            .unwrap_or(self.time)
     }
 
     pub(crate) fn version(&self) -> Option<Version> {
@@ -229,6 +241,11 @@ impl Api {
                 _ => error.to_string(),
             })
         })
+    }
+
+    /// How many connections there have been; another number is another connection.
+    pub(crate) fn connections(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed)
     }
 
     /// Waits a little for a lost connection to come back.

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use event_schema::{Position, Subject, Version};
 
 use super::api::{Api, AskError};
+use super::guard::{Guard, Unsure};
 use super::load::{self, LEADER_ASKS_AT_ONCE};
 use super::plan::{Built, Head, Plan, Queued};
 use super::wire::{Answer, Wire};
@@ -60,6 +61,7 @@ enum Found {
 pub(crate) struct Lane {
     api: Api,
     wire: Arc<dyn Wire>,
+    guard: Arc<Guard>,
     queue: VecDeque<Queued>,
     /// Where histories end, as far as this lane knows; only a hint, checked by the broker's expectation.
     heads: LruCache<Subject, (Version, Position)>,
@@ -67,10 +69,11 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(api: Api, wire: Arc<dyn Wire>) -> Self {
+    pub(super) fn new(api: Api, wire: Arc<dyn Wire>, guard: Arc<Guard>) -> Self {
         Self {
             api,
             wire,
+            guard,
             queue: VecDeque::new(),
             heads: LruCache::new(HEADS_MAX),
             conflicted: HashMap::new(),
@@ -133,12 +136,20 @@ impl Lane {
             self.give_up(plan, &format!("{why}; nothing was sent"));
             return None;
         }
+        if let Err(unsure) = self.guard.unless_in_doubt().await {
+            self.not_ours(plan, unsure);
+            return None;
+        }
         let missing = plan.resolve(|subject| self.heads.peek(subject).copied());
         if !missing.is_empty() {
             match self.ask_heads(&missing).await {
                 Ok(heads) => {
                     let unmatched = plan.resolve(|subject| heads.get(subject).copied().flatten());
                     if !unmatched.is_empty() {
+                        if let Err(unsure) = self.guard.make_sure().await {
+                            self.not_ours(plan, unsure);
+                            return None;
+                        }
                         self.part(plan, &heads, false);
                         return None;
                     }
@@ -170,6 +181,8 @@ impl Lane {
             return;
         };
         metrics::histogram!("waybill_append_batch_messages").record(plan.messages() as f64);
+        // Taken before anything is sent: the batch can only be stored behind it, unless in another log.
+        let known = self.guard.newest();
         let mut unclear = false;
         let mut pause = Duration::from_millis(PAUSE_FIRST_MS);
         loop {
@@ -178,13 +191,28 @@ impl Lane {
                 tried => tried,
             };
             match tried {
+                Tried::Stored(first) if first <= known => {
+                    if let Err(Unsure::Rewound(rewound)) = self.guard.make_sure().await {
+                        return self.answer_all(plan, &AppendError::Rewound(rewound));
+                    }
+                    return self.give_up(
+                        plan,
+                        &format!("it was stored at {first}, where the log held something already"),
+                    );
+                }
                 Tried::Stored(first) => {
+                    if let Some(message) = built.messages.last() {
+                        let count = built.messages.len() as u64;
+                        let last = first.0.saturating_add(count).saturating_sub(1);
+                        self.guard.note(Position(last), message.event_id);
+                    }
                     metrics::histogram!("waybill_append_seconds")
                         .record(begun.elapsed().as_secs_f64());
                     return self.stored(plan, first);
                 }
                 Tried::Lost(heads) => return self.part(plan, &heads, true),
                 Tried::Failed(error) => return self.fail(plan, &error),
+                Tried::NotOurs(unsure) => return self.not_ours(plan, unsure),
                 Tried::Conflict if !unclear && begun.elapsed() > REFUSED_IN_FLIGHT_MAX => {
                     return self.give_up(
                         plan,
@@ -219,7 +247,12 @@ impl Lane {
 
     /// Why a batch was refused: something it expects has moved, or nothing has and somebody's write is in flight.
     async fn explain(&self, plan: &Plan, built: &Built, unclear: bool) -> Tried {
-        let heads = match self.ask_heads(&plan.subjects()).await {
+        let subjects = plan.subjects();
+        let (heads, ours) = tokio::join!(self.ask_heads(&subjects), self.guard.make_sure());
+        if let Err(unsure @ Unsure::Rewound(_)) = ours {
+            return Tried::NotOurs(unsure);
+        }
+        let heads = match heads {
             Ok(heads) => heads,
             Err(error) => {
                 tracing::warn!(%error, "could not look up who lost a refused batch");
@@ -248,6 +281,12 @@ impl Lane {
     /// One send; after an unclear one the log is looked at first.
     async fn try_once(&self, built: &Built, unclear: bool) -> Tried {
         if unclear {
+            // The connection may be another one by now, and lead to another log.
+            match self.guard.unless_in_doubt().await {
+                Ok(()) => {}
+                Err(unsure @ Unsure::Rewound(_)) => return Tried::NotOurs(unsure),
+                Err(Unsure::Away(error)) => return Tried::Unclear(error.to_string()),
+            }
             match self.look(built).await {
                 Ok(Found::Ours(first)) => return Tried::Stored(first),
                 Ok(Found::Others) => return Tried::Conflict,
@@ -401,6 +440,14 @@ impl Lane {
         }
     }
 
+    /// The log is another one than that of before, or that cannot be found out.
+    fn not_ours(&mut self, plan: Plan, unsure: Unsure) {
+        match unsure {
+            Unsure::Rewound(rewound) => self.answer_all(plan, &AppendError::Rewound(rewound)),
+            Unsure::Away(error) => self.give_up(plan, &format!("{error}; nothing was sent")),
+        }
+    }
+
     fn give_up(&mut self, plan: Plan, why: &str) {
         tracing::error!(
             why,
@@ -434,6 +481,8 @@ enum Tried {
     Unclear(String),
     /// It is not stored, and the same batch never will be.
     Failed(AppendError),
+    /// The log is not the one that the batch is meant for.
+    NotOurs(Unsure),
 }
 
 fn position(heads: &HashMap<Subject, Head>, subject: &Subject) -> Position {

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 mod callers;
+mod guard;
 mod lane;
 pub(crate) mod load;
 pub(crate) mod plan;
@@ -19,14 +20,16 @@ use tokio::time::Instant;
 
 use event_schema::{Position, Recorded, Subject, Version, envelope};
 
+use crate::rewound::LogRewound;
 use crate::store::{
     self, AppendError, EventStore, Freshness, Group, History, LoadError, LogEnd, LogIdentity,
     Waiting,
 };
 use crate::subscription::Subscription;
 use crate::topology::{self, EVENTS, SNAPSHOTS, TopologyError};
-use api::Api;
+use api::{Api, AskError};
 use callers::Callers;
+use guard::Guard;
 use lane::{Lane, QUEUE_GROUPS_MAX};
 use load::LEADER_ASKS_AT_ONCE;
 use plan::Queued;
@@ -46,6 +49,7 @@ pub struct JetStreamStore {
     api: Api,
     lane: mpsc::Sender<Queued>,
     callers: Callers,
+    guard: Arc<Guard>,
 }
 
 impl JetStreamStore {
@@ -53,7 +57,7 @@ impl JetStreamStore {
     pub async fn connect(client: Client) -> Result<Self, TopologyError> {
         topology::check(&client, None).await?;
         let api = Api::new(client);
-        Ok(Self::over(api.clone(), Arc::new(api)))
+        Self::over(api.clone(), Arc::new(api)).await
     }
 
     /// [`connect`](Self::connect), waiting up to a minute for a broker that has no leader yet and for `waybill migrate`.
@@ -78,22 +82,38 @@ impl JetStreamStore {
     ) -> Result<Self, TopologyError> {
         topology::check(&client, None).await?;
         let api = Api::new(client);
-        Ok(Self::over(api.clone(), wire(Arc::new(api))))
+        Self::over(api.clone(), wire(Arc::new(api))).await
     }
 
-    fn over(api: Api, wire: Arc<dyn wire::Wire>) -> Self {
+    async fn over(api: Api, wire: Arc<dyn wire::Wire>) -> Result<Self, TopologyError> {
+        let connection = api.connections();
+        let log = identity(&api)
+            .await
+            .map_err(|error| TopologyError::Broker {
+                what: format!("stream {EVENTS}"),
+                reason: error.to_string(),
+            })?;
+        let guard = Guard::new(api.clone(), log, connection);
         let (lane, groups) = mpsc::channel(QUEUE_GROUPS_MAX);
-        tokio::spawn(Lane::new(api.clone(), wire).run(groups));
-        Self {
+        tokio::spawn(Lane::new(api.clone(), wire, Arc::clone(&guard)).run(groups));
+        Ok(Self {
             api,
             lane,
             callers: Callers::default(),
-        }
+            guard,
+        })
     }
 
     /// The connection underneath, for buckets and services beside the log.
     pub fn client(&self) -> &Client {
         self.api.client()
+    }
+
+    /// Remembers the newest event of some that were read in order.
+    fn note(&self, events: &[Recorded]) {
+        if let Some(last) = events.last() {
+            self.guard.note(last.position, last.event_id);
+        }
     }
 
     /// Refuses what the broker would refuse, before anything is sent.
@@ -120,6 +140,14 @@ impl JetStreamStore {
         }
         Ok(())
     }
+}
+
+async fn identity(api: &Api) -> Result<LogIdentity, AskError> {
+    let info = api.stream_info(EVENTS).await?;
+    Ok(LogIdentity {
+        stream: EVENTS.into(),
+        created: info.created,
+    })
 }
 
 #[async_trait]
@@ -154,7 +182,9 @@ impl EventStore for JetStreamStore {
         seen: Option<Position>,
         freshness: Freshness,
     ) -> Result<History, LoadError> {
-        load::load(&self.api, subject, after, seen, freshness).await
+        let history = load::load(&self.api, subject, after, seen, freshness).await?;
+        self.note(&history.events);
+        Ok(history)
     }
 
     async fn head(&self, subject: &Subject) -> Result<Option<(Version, Position)>, LoadError> {
@@ -175,7 +205,9 @@ impl EventStore for JetStreamStore {
         limit: usize,
         filter: Option<&str>,
     ) -> Result<Vec<Recorded>, LoadError> {
-        load::read(&self.api, after, limit, filter).await
+        let events = load::read(&self.api, after, limit, filter).await?;
+        self.note(&events);
+        Ok(events)
     }
 
     async fn end(&self) -> Result<LogEnd, LoadError> {
@@ -186,11 +218,19 @@ impl EventStore for JetStreamStore {
     }
 
     async fn identity(&self) -> Result<LogIdentity, LoadError> {
-        let info = self.api.stream_info(EVENTS).await?;
-        Ok(LogIdentity {
-            stream: EVENTS.into(),
-            created: info.created,
-        })
+        Ok(identity(&self.api).await?)
+    }
+
+    async fn is_ours(&self, doubt: bool) -> Result<(), LoadError> {
+        let sure = match doubt {
+            true => self.guard.make_sure().await,
+            false => self.guard.unless_in_doubt().await,
+        };
+        Ok(sure?)
+    }
+
+    async fn rewound(&self) -> LogRewound {
+        self.guard.rewound().await
     }
 
     async fn at(&self, position: Position) -> Result<Option<Recorded>, LoadError> {
@@ -205,7 +245,8 @@ impl EventStore for JetStreamStore {
     ) -> Result<Subscription, LoadError> {
         let filters = filters.iter().map(|filter| (*filter).to_owned()).collect();
         let log = self.identity().await?;
-        Ok(subscribe::subscribe(self.api.clone(), log, after, filters))
+        let (api, guard) = (self.api.clone(), Arc::clone(&self.guard));
+        Ok(subscribe::subscribe(api, guard, log, after, filters))
     }
 
     async fn snapshot(&self, key: &str) -> Result<Option<Bytes>, LoadError> {

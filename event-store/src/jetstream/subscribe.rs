@@ -2,7 +2,7 @@
 //! consumer is made anew from the position that was reached.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream;
@@ -15,6 +15,8 @@ use uuid::Uuid;
 use event_schema::{Position, Recorded, Timestamp};
 
 use super::api::{Api, Headers, Stored};
+use super::guard::{Guard, Mark, believed};
+use crate::rewound::LogRewound;
 use crate::store::LogIdentity;
 use crate::subscription::{BUFFERED_EVENTS_MAX, SubscribeError, Subscription};
 use crate::topology::EVENTS;
@@ -34,6 +36,7 @@ type Told = Result<Recorded, SubscribeError>;
 /// Follows the log from after a position.
 pub(crate) fn subscribe(
     api: Api,
+    guard: Arc<Guard>,
     log: LogIdentity,
     after: Position,
     filters: Vec<String>,
@@ -43,9 +46,11 @@ pub(crate) fn subscribe(
     let behind = Arc::new(AtomicU64::new(u64::MAX));
     let reader = Reader {
         api,
+        guard,
         log,
         filters,
         reached: after,
+        last: None,
         events,
         behind: Arc::clone(&behind),
     };
@@ -55,10 +60,13 @@ pub(crate) fn subscribe(
 
 struct Reader {
     api: Api,
+    guard: Arc<Guard>,
     log: LogIdentity,
     filters: Vec<String>,
     /// Everything up to here was told.
     reached: Position,
+    /// The event there, once one was read.
+    last: Option<Uuid>,
     events: mpsc::Sender<Told>,
     behind: Arc<AtomicU64>,
 }
@@ -101,24 +109,15 @@ impl Reader {
 
     /// One consumer's life.
     async fn follow(&mut self) -> Ended {
-        let info = match self.api.stream_info(EVENTS).await {
-            Ok(info) => info,
+        // While nobody looked the log may have become another one, or have lost its tail and even grown again.
+        let mark = Mark {
+            position: self.reached,
+            event_id: self.last,
+        };
+        match believed(&self.api, &self.log, Some(mark), &AtomicBool::default()).await {
+            Ok(None) => {}
+            Ok(Some(rewound)) => return Ended::Final(final_word(rewound)),
             Err(error) => return Ended::Broken(error.to_string()),
-        };
-        let now = LogIdentity {
-            stream: EVENTS.into(),
-            created: info.created,
-        };
-        if now != self.log {
-            let (before, now) = (self.log.to_string(), now.to_string());
-            return Ended::Final(SubscribeError::Recreated { before, now });
-        }
-        let end = Position(info.state.last_seq);
-        if end < self.reached {
-            return Ended::Final(SubscribeError::Rewound {
-                reached: self.reached,
-                end,
-            });
         }
         let config = pull::Config {
             // With a name the request says in its subject which consumer it makes: a server can then allow this and
@@ -179,9 +178,27 @@ impl Reader {
                 return Ended::Unwanted;
             };
             self.reached = position;
+            self.last = told.as_ref().ok().map(|event| event.event_id);
+            if let Some(event_id) = self.last {
+                self.guard.note(position, event_id);
+            }
             self.behind.store(pending, Ordering::Relaxed);
             place.send(told);
         }
+    }
+}
+
+fn final_word(rewound: LogRewound) -> SubscribeError {
+    match rewound {
+        LogRewound::Recreated { before, now } => SubscribeError::Recreated {
+            before: before.to_string(),
+            now: now.to_string(),
+        },
+        LogRewound::Shorter { known, end } => SubscribeError::Rewound {
+            reached: known,
+            end,
+        },
+        LogRewound::Regrown { known } => SubscribeError::Regrown { position: known },
     }
 }
 

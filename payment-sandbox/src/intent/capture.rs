@@ -49,6 +49,14 @@ pub(super) async fn handle(
 }
 
 impl Capture {
+    /// All that is held.
+    pub(crate) fn whole(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            amount: None,
+        }
+    }
+
     fn parse(id: &str, form: &Form) -> Result<Self, ApiError> {
         form.allow(PARAMETERS)?;
         if !id::is_plausible(id) {

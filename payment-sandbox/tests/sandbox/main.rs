@@ -9,6 +9,7 @@
 
 mod cards;
 mod checkout;
+mod dashboard;
 mod durability;
 mod faults;
 mod hosted_pages;

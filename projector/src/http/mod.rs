@@ -97,7 +97,9 @@ pub(crate) fn database(error: sqlx::Error) -> Problem {
 /// An error of reading the log as the caller sees it.
 pub(crate) fn log(error: LoadError) -> Problem {
     match &error {
-        LoadError::Unavailable(_) | LoadError::NotReached(_) => Problem::broker_unavailable(),
+        LoadError::Unavailable(_) | LoadError::NotReached(_) | LoadError::Rewound(_) => {
+            Problem::broker_unavailable()
+        }
         LoadError::Newer { .. } => Problem::newer_events(error.to_string()),
         LoadError::Corrupt { .. } => Problem::unexpected(&error),
     }

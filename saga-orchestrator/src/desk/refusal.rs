@@ -95,7 +95,10 @@ impl Refusal {
                 }
             }
             ExecuteError::Append(
-                AppendError::Unavailable(_) | AppendError::Full(_) | AppendError::Busy { .. },
+                AppendError::Unavailable(_)
+                | AppendError::Full(_)
+                | AppendError::Busy { .. }
+                | AppendError::Rewound(_),
             ) => Self::away(error),
             ExecuteError::Append(_) => Self::Unexpected(error.to_string()),
         }
@@ -111,7 +114,9 @@ impl Refusal {
                     "the histories of the order {order} cannot be read, so nothing can be decided about it: {error}"
                 ),
             },
-            LoadError::Unavailable(_) | LoadError::NotReached(_) => Self::away(error),
+            LoadError::Unavailable(_) | LoadError::NotReached(_) | LoadError::Rewound(_) => {
+                Self::away(error)
+            }
         }
     }
 

@@ -22,7 +22,7 @@ impl From<LoadError> for Failure {
         match error {
             LoadError::Newer { .. } => Self::Newer(error.to_string()),
             LoadError::Corrupt { .. } => Self::Poisoned(error.to_string()),
-            LoadError::Unavailable(_) | LoadError::NotReached(_) => {
+            LoadError::Unavailable(_) | LoadError::NotReached(_) | LoadError::Rewound(_) => {
                 Self::Unavailable(error.to_string())
             }
         }

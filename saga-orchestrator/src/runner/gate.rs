@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::takeover::{self, TakeoverError};
 use super::{Context, Share};
-use crate::status::{SAGA_KEYS, SagaStatus, complete_to, order_of_key, scan};
+use crate::status::{SAGA_KEYS, SagaStatus, order_of_key, scan};
 
 /// A shut gate is looked at again after this: another build may have ended the sagas.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -36,6 +36,8 @@ enum Verdict {
     #[default]
     Unknown,
     Shut(Vec<Uncarried>),
+    /// What was worked before was of another log; why it is known.
+    OtherLog(String),
     Open,
 }
 
@@ -52,6 +54,23 @@ impl Gate {
                 Some("it is not known yet whether this build carries every live saga".into())
             }
             Verdict::Shut(uncarried) => Some(refusal(uncarried)),
+            Verdict::OtherLog(why) => Some(why.clone()),
+        }
+    }
+
+    /// Shut, because what was worked before was of another log. Said once.
+    pub(super) fn other_log(&self, why: String) {
+        if self.shut_because().as_ref() != Some(&why) {
+            tracing::error!("{why}");
+        }
+        self.set(Verdict::OtherLog(why));
+    }
+
+    /// A share could be taken over: it is this log after all.
+    pub(super) fn this_log(&self) {
+        let mut verdict = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Verdict::OtherLog(_) = &*verdict {
+            *verdict = Verdict::Open;
         }
     }
 
@@ -75,6 +94,10 @@ pub(super) async fn open(context: Arc<Context>) {
                     told.clone_from(&uncarried);
                 }
                 context.gate.set(Verdict::Shut(uncarried));
+                AGAIN_AFTER
+            }
+            Err(TakeoverError::OtherLog(why)) => {
+                context.gate.other_log(why);
                 AGAIN_AFTER
             }
             Err(error) => {
@@ -121,12 +144,9 @@ async fn uncarried(context: &Context) -> Result<Vec<Uncarried>, TakeoverError> {
     })
     .await?;
     let end = context.executor.store().end().await?.position;
-    let mut from = end;
-    for share in Share::all() {
-        let known = complete_to(&buckets.status, share).await;
-        from = from.min(known.map_err(TakeoverError::Completeness)?);
-    }
     let all: Vec<Share> = Share::all().collect();
+    let known = takeover::completeness(context, &all).await?;
+    let from = known.into_values().fold(end, Position::min);
     for (position, asks) in takeover::read_log(context, &all, from).await? {
         if let Some(order) = asks.saga() {
             live.push((order, position));

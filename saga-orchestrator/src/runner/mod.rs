@@ -100,7 +100,7 @@ pub(crate) async fn run(context: Arc<Context>, instance: &str, shutdown: Cancell
     let mut board = JoinSet::new();
     board.spawn({
         let (context, end) = (Arc::clone(&context), board_end.clone());
-        async move { context.board.run(end).await }
+        async move { context.board.run(&**context.executor.store(), end).await }
     });
     let mut shares = Shares::new(Arc::clone(&context));
     let mut gate = JoinSet::new();

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, SHARES, Share, share, takeover};
+use super::takeover::{self, TakeoverError};
+use super::{Context, SHARES, Share, share};
 
 /// A share that could not be taken over is tried again after this.
 const TAKEOVER_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -185,7 +186,15 @@ async fn work_group(
         () = drain.cancelled() => return group,
     };
     let mut inheritance = match taken {
-        Ok(inheritance) => inheritance,
+        Ok(inheritance) => {
+            context.gate.this_log();
+            inheritance
+        }
+        Err(TakeoverError::OtherLog(why)) => {
+            context.gate.other_log(why);
+            tokio::time::sleep(TAKEOVER_AGAIN_AFTER).await;
+            return group;
+        }
         Err(error) => {
             tracing::warn!(%error, shares = shares.len(), "shares could not be taken over; trying again");
             tokio::time::sleep(TAKEOVER_AGAIN_AFTER).await;

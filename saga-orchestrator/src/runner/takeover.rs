@@ -6,7 +6,7 @@ use std::time::Duration;
 use event_schema::Position;
 use event_store::LoadError;
 use event_store::topology::SHARE_GROUP;
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -30,6 +30,9 @@ pub(super) enum TakeoverError {
     Status(#[from] ScanError),
     #[error("the bucket saga_status could not be read: {0}")]
     Completeness(String),
+    /// What was worked before was of another log.
+    #[error("{0}")]
+    OtherLog(String),
 }
 
 /// Takes several shares over at once, reading bucket and log once for all of them.
@@ -49,17 +52,16 @@ pub(super) async fn take_over(
             "the shares' consumers could not all be unpinned; their pins run out by themselves"
         );
     }
+    let known = completeness(context, shares).await?;
     let boundary = context.executor.store().end().await?.position;
     let mut inheritance = BTreeMap::new();
-    for share in shares {
-        let known = complete_to(&context.board.buckets().status, *share).await;
-        let mut complete_to = known.map_err(TakeoverError::Completeness)?;
+    for (share, mut complete_to) in known {
         if complete_to > boundary {
             tracing::warn!(saga.share = %share, %complete_to, %boundary, "saga_status knows more than the log holds; reading the whole log");
             complete_to = Position(0);
         }
         inheritance.insert(
-            *share,
+            share,
             Inheritance {
                 boundary,
                 complete_to,
@@ -121,6 +123,30 @@ pub(super) async fn take_over(
     }
     metrics::counter!("waybill_saga_takeovers_total").increment(shares.len() as u64);
     Ok(inheritance)
+}
+
+/// How far the bucket shows these shares; of another log than this one it may not be believed.
+pub(super) async fn completeness(
+    context: &Context,
+    shares: &[Share],
+) -> Result<BTreeMap<Share, Position>, TakeoverError> {
+    let asked = shares.iter().map(|share| async move {
+        let known = complete_to(&context.board.buckets().status, *share).await;
+        Ok::<_, TakeoverError>((*share, known.map_err(TakeoverError::Completeness)?))
+    });
+    let known = try_join_all(asked).await?;
+    // Asked afterwards: whoever owned a share until now may still have added to both.
+    let store = &**context.executor.store();
+    let (log, end) = (store.identity().await?, store.end().await?.position);
+    let (log, checks) = (&log, known.iter());
+    let checks = checks.map(|(_, known)| known.mismatch(store, log, end));
+    if let Some(why) = try_join_all(checks).await?.into_iter().flatten().next() {
+        return Err(TakeoverError::OtherLog(why));
+    }
+    Ok(known
+        .into_iter()
+        .map(|(share, known)| (share, known.position))
+        .collect())
 }
 
 /// What the log asks of these shares after a position.

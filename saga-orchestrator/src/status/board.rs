@@ -10,12 +10,13 @@ use std::time::Duration;
 use async_nats::jetstream::kv::{Operation, Store};
 use event_schema::fulfilment::Cause;
 use event_schema::{Position, Timestamp};
+use event_store::EventStore;
 use futures::{StreamExt, stream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Buckets, SagaStatus, Verdict, ascii, status_key};
+use super::{Buckets, Completeness, SagaStatus, Verdict, ascii, completeness, status_key};
 use crate::runner::Share;
 
 /// How often what has changed is written.
@@ -129,8 +130,8 @@ impl Board {
         (by_verdict, oldest)
     }
 
-    /// Writes until the end, and once more at the end.
-    pub async fn run(&self, shutdown: CancellationToken) {
+    /// Writes until the end, and once more at the end. `store`: the log that the sagas are worked from.
+    pub async fn run(&self, store: &dyn EventStore, shutdown: CancellationToken) {
         let mut tick = tokio::time::interval(FLUSH_PERIOD);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut flushes = 0_u32;
@@ -140,7 +141,7 @@ impl Board {
                 () = shutdown.cancelled() => {
                     let last = async {
                         self.flush().await;
-                        self.write_completeness().await;
+                        self.write_completeness(store).await;
                     };
                     if timeout(LAST_FLUSH_MAX, last).await.is_err() {
                         tracing::info!("the last states could not all be written; the next owner writes them");
@@ -151,7 +152,7 @@ impl Board {
             self.flush().await;
             flushes = flushes.wrapping_add(1);
             if flushes.is_multiple_of(COMPLETE_PERIOD_FLUSHES) {
-                self.write_completeness().await;
+                self.write_completeness(store).await;
             }
         }
     }
@@ -336,7 +337,7 @@ impl Board {
         }
     }
 
-    async fn write_completeness(&self) {
+    async fn write_completeness(&self, store: &dyn EventStore) {
         let due: Vec<(Share, Position)> = {
             let desk = self.desk();
             let due = desk
@@ -346,11 +347,29 @@ impl Board {
             due.map(|(share, progress)| (*share, progress.shown))
                 .collect()
         };
+        if due.is_empty() {
+            return;
+        }
+        // Nothing may be said of a log that is not the one whose events were worked.
+        if let Err(error) = store.is_ours(true).await {
+            tracing::debug!(%error, "how far the sagas are shown is not written now");
+            return;
+        }
+        let mut known: Option<Completeness> = None;
         for (share, complete) in due {
-            let put = self
-                .buckets
-                .status
-                .put(complete_to_key(share), complete.to_string().into());
+            let told = match known.take().filter(|known| known.position == complete) {
+                Some(told) => told,
+                None => match Completeness::at(store, complete).await {
+                    Ok(told) => told,
+                    Err(error) => {
+                        tracing::debug!(%error, "how far the sagas are shown is not written now");
+                        return;
+                    }
+                },
+            };
+            let key = completeness::key(share);
+            let put = self.buckets.status.put(key, told.to_string().into());
+            known = Some(told);
             match timeout(WRITE_TIMEOUT, put).await {
                 Ok(Ok(_)) => {
                     if let Some(progress) = self.desk().shares.get_mut(&share) {
@@ -374,23 +393,6 @@ impl Board {
 /// A quarantine shows another verdict of the same events.
 fn same_events_other_verdict(last: Written, shown: &SagaStatus) -> bool {
     last.position == shown.position && (last.verdict != shown.status || last.cause != shown.cause)
-}
-
-/// The position up to which a share's events are shown, as the last owner left it.
-pub async fn complete_to(bucket: &Store, share: Share) -> Result<Position, String> {
-    let read = timeout(WRITE_TIMEOUT, bucket.get(complete_to_key(share))).await;
-    let value = read
-        .map_err(|_| "no answer in time".to_owned())?
-        .map_err(|error| error.to_string())?;
-    let text = value.as_deref().map(String::from_utf8_lossy);
-    // Unreadable is not known: everything is read again.
-    Ok(Position(
-        text.and_then(|text| text.trim().parse().ok()).unwrap_or(0),
-    ))
-}
-
-fn complete_to_key(share: Share) -> String {
-    format!("_complete_to.{share}")
 }
 
 fn attention_key(cause: Cause, order: Uuid) -> String {

@@ -2,7 +2,7 @@
 //!
 //! `saga_status` is a projection of the histories: key `fulfilment.<order id>`, one line of ASCII JSON, the verdict
 //! first. It also holds what the orchestrators need among themselves: `_complete_to.<hex>` (every saga event of that
-//! share up to this position is shown), `_owner.<hex>` and `_instance.<token>`.
+//! share up to this position of this log is shown), `_owner.<hex>` and `_instance.<token>`.
 //! `saga_attention` holds only what needs a person: key `fulfilment.<cause>.<order id>`, one line of text.
 
 use async_nats::Client;
@@ -11,11 +11,13 @@ use uuid::Uuid;
 
 pub mod ascii;
 mod board;
+mod completeness;
 mod saga;
 mod scan;
 mod sweep;
 
-pub use board::{Board, complete_to};
+pub use board::Board;
+pub use completeness::{Completeness, complete_to};
 pub use saga::{MoneyStatus, OutsideStatus, SagaStatus, StepStatus, StockStatus, Verdict};
 pub use scan::{Entry, ScanError, scan};
 pub use sweep::sweep;

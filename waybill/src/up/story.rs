@@ -64,8 +64,8 @@ impl Story<'_> {
                 "The last bell, wanted twice: one is confirmed, the other sold out and its money let go",
                 vec![
                     "Q1=$(check $BELL 1 | field quote_id); Q2=$(check $BELL 1 | field quote_id)".into(),
-                    "order $Q1 pm_card_visa; ORDER=$(order $Q2 pm_card_visa | field order_id)".into(),
-                    show.into(),
+                    "FIRST=$(order $Q1 pm_card_visa | field order_id); ORDER=$(order $Q2 pm_card_visa | field order_id)".into(),
+                    "sleep 2; get /v1/orders/$FIRST $CUSTOMER; get /v1/orders/$ORDER $CUSTOMER".into(),
                     "post /v1/inventory/$BELL/receive $ADMIN '{\"quantity\": 1, \"reason\": \"one more, for the next time\"}'".into(),
                 ],
             ),

@@ -42,7 +42,7 @@ async fn the_printed_story_works_line_by_line() {
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|json| json.get("saga").is_some())
         .collect();
-    let endings: Vec<_> = orders
+    let mut endings: Vec<_> = orders
         .iter()
         .map(|order| {
             (
@@ -51,11 +51,14 @@ async fn the_printed_story_works_line_by_line() {
             )
         })
         .collect();
+    // Either of the two who want the last bell may get it.
+    endings[2..4].sort_unstable_by_key(|(status, _)| std::cmp::Reverse(*status));
     assert_eq!(
         endings,
         [
             ("confirmed", None),
             ("cancelled", Some("payment_declined")),
+            ("confirmed", None),
             ("cancelled", Some("out_of_stock")),
             ("cancelled", Some("customer_cancelled")),
         ]
