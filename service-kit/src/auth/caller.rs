@@ -67,17 +67,26 @@ impl FromStr for Role {
 /// Who is asking. As an axum extractor it answers 401 when nobody is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The account's id; for a partner the partner's id.
+    /// The account's id; in a token without an account, for a partner, the partner's id.
     pub subject: Uuid,
     /// What he is to the shop.
     pub roles: Vec<Role>,
+    /// The partner he acts for, where that is not himself.
+    pub partner: Option<Uuid>,
+    /// The sign-in that his token comes from.
+    pub session: Option<Uuid>,
 }
 
 impl Caller {
     /// A caller of the given roles.
     #[must_use]
     pub fn new(subject: Uuid, roles: Vec<Role>) -> Self {
-        Self { subject, roles }
+        Self {
+            subject,
+            roles,
+            partner: None,
+            session: None,
+        }
     }
 
     /// Whether he has the role.
@@ -89,7 +98,8 @@ impl Caller {
     /// The partner he acts for, if he is one.
     #[must_use]
     pub fn partner_id(&self) -> Option<Uuid> {
-        self.is(Role::Partner).then_some(self.subject)
+        self.is(Role::Partner)
+            .then_some(self.partner.unwrap_or(self.subject))
     }
 
     /// Lets only callers pass who have one of the roles.
@@ -147,7 +157,11 @@ impl From<AuthError> for Problem {
                 return Self::new(StatusCode::FORBIDDEN, "network_not_allowed")
                     .detail(error.to_string());
             }
+            AuthError::KeysUnavailable => {
+                return Self::unavailable("issuer_unavailable", error.to_string());
+            }
             AuthError::Expired => "token_expired",
+            AuthError::Ended => "session_ended",
             _ => "invalid_token",
         };
         Self::new(StatusCode::UNAUTHORIZED, code)
@@ -204,6 +218,21 @@ mod tests {
                 .unwrap()
                 .contains("admin or partner")
         );
+    }
+
+    #[test]
+    fn a_partners_person_acts_for_the_partner_and_others_for_none() {
+        let (person, partner) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let seller = Caller {
+            partner: Some(partner),
+            ..Caller::new(person, vec![Role::Partner])
+        };
+        assert_eq!(seller.partner_id(), Some(partner));
+        let buyer = Caller {
+            roles: vec![Role::Customer],
+            ..seller
+        };
+        assert_eq!(buyer.partner_id(), None);
     }
 
     #[test]

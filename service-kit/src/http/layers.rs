@@ -166,7 +166,7 @@ pub(super) async fn authenticate(
         .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |info| info.0.ip());
     let address = client_address(peer, request.headers(), gate.trusted_hops);
     let mut authentication = match &gate.tokens {
-        Some(tokens) => who(tokens, request.headers()),
+        Some(tokens) => who(tokens, request.headers()).await,
         None => Authentication::Anonymous,
     };
     if let (Authentication::Known(caller), Some(nets)) = (&authentication, &gate.admin_nets)
@@ -181,7 +181,7 @@ pub(super) async fn authenticate(
     next.run(request).await
 }
 
-fn who(tokens: &Tokens, headers: &HeaderMap) -> Authentication {
+async fn who(tokens: &Tokens, headers: &HeaderMap) -> Authentication {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return match headers.contains_key(AUTHORIZATION) {
@@ -189,10 +189,10 @@ fn who(tokens: &Tokens, headers: &HeaderMap) -> Authentication {
             false => Authentication::Anonymous,
         };
     };
-    let verified = value
-        .to_str()
-        .map_err(|_| AuthError::NotBearer)
-        .and_then(|value| tokens.verify_authorization(value));
+    let verified = match value.to_str() {
+        Ok(value) => tokens.authenticate(value).await,
+        Err(_) => Err(AuthError::NotBearer),
+    };
     match verified {
         Ok(caller) => Authentication::Known(caller),
         Err(error) => Authentication::Refused(error),

@@ -8,13 +8,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use lettre::message::Mailbox;
+use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::EnvFilter;
 
 use super::reader::Reader;
 use super::values::{default_instance, parse_http_url, parse_instance, parse_nets, parse_switch};
-use super::{FirstAdmin, InvalidSettings, LogFormat, PaymentSettings, Settings};
+use super::{
+    FirstAdmin, InvalidSettings, LogFormat, OidcSettings, PaymentSettings, Settings, SmtpSettings,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -124,6 +128,37 @@ pub struct SettingsArgs {
     /// Whether callers are limited in how much they ask [default: on].
     #[arg(long, env = "WAYBILL_RATE_LIMIT", value_name = "on|off", global = true)]
     pub rate_limit: Option<String>,
+    /// Issuer of an OpenID Connect provider whose tokens are accepted too [default: none].
+    #[arg(long, env = "WAYBILL_OIDC_ISSUER", value_name = "URL", global = true)]
+    pub oidc_issuer: Option<String>,
+    /// Audience that the provider's tokens must be meant for.
+    #[arg(
+        long,
+        env = "WAYBILL_OIDC_AUDIENCE",
+        value_name = "NAME",
+        global = true
+    )]
+    pub oidc_audience: Option<String>,
+    /// The mail server, smtp://user:password@host:port or smtps://… [default: mails are written to the log].
+    #[arg(
+        long,
+        env = "WAYBILL_SMTP_URL",
+        value_name = "URL",
+        global = true,
+        hide_env_values = true
+    )]
+    pub smtp_url: Option<String>,
+    /// A file that holds WAYBILL_SMTP_URL.
+    #[arg(
+        long,
+        env = "WAYBILL_SMTP_URL_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    pub smtp_url_file: Option<PathBuf>,
+    /// Whom mails come from [default: Waybill <no-reply@host of the public address>].
+    #[arg(long, env = "WAYBILL_SMTP_FROM", value_name = "ADDRESS", global = true)]
+    pub smtp_from: Option<String>,
     /// Base address of a Stripe-compatible API [default: the sandbox].
     #[arg(long, env = "WAYBILL_PAYMENT_URL", value_name = "URL", global = true)]
     pub payment_url: Option<String>,
@@ -274,6 +309,12 @@ impl SettingsArgs {
                 "is shorter than WAYBILL_TIME_TO_PAY, so stock would be given away while its buyer still pays",
             );
         }
+        let public_url = reader.value(
+            "WAYBILL_PUBLIC_URL",
+            self.public_url.as_deref(),
+            format!("http://{http_addr}"),
+            parse_http_url,
+        );
         Settings {
             http_addr,
             nats_url: self.nats_servers(reader),
@@ -290,12 +331,9 @@ impl SettingsArgs {
                 .optional("WAYBILL_INSTANCE", self.instance.as_deref(), parse_instance)
                 .unwrap_or_else(default_instance),
             first_admin: self.first_admin(reader),
-            public_url: reader.value(
-                "WAYBILL_PUBLIC_URL",
-                self.public_url.as_deref(),
-                format!("http://{http_addr}"),
-                parse_http_url,
-            ),
+            oidc: self.oidc(reader),
+            smtp: self.smtp(reader, &public_url),
+            public_url,
             trusted_hops: reader.value(
                 "WAYBILL_TRUSTED_HOPS",
                 self.trusted_hops.as_deref(),
@@ -445,6 +483,72 @@ impl SettingsArgs {
             // Neither is set, or the address was refused above.
             (None, _) => None,
         }
+    }
+
+    fn oidc(&self, reader: &mut Reader) -> Option<OidcSettings> {
+        // Taken as it is written: it is compared with what tokens say, a slash at its end included.
+        let as_written = |text: &str| parse_http_url(text).map(|_| text.to_owned());
+        let issuer = reader.optional(
+            "WAYBILL_OIDC_ISSUER",
+            self.oidc_issuer.as_deref(),
+            as_written,
+        );
+        let audience = reader.optional(
+            "WAYBILL_OIDC_AUDIENCE",
+            self.oidc_audience.as_deref(),
+            |text| Ok(text.to_owned()),
+        );
+        let named = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+        match (issuer, audience) {
+            (Some(issuer), Some(audience)) => Some(OidcSettings { issuer, audience }),
+            (Some(_), None) => {
+                reader.refuse(
+                    "WAYBILL_OIDC_AUDIENCE",
+                    "is needed together with WAYBILL_OIDC_ISSUER",
+                );
+                None
+            }
+            (None, Some(_)) if !named(&self.oidc_issuer) => {
+                reader.refuse(
+                    "WAYBILL_OIDC_ISSUER",
+                    "is needed together with WAYBILL_OIDC_AUDIENCE",
+                );
+                None
+            }
+            (None, _) => None,
+        }
+    }
+
+    fn smtp(&self, reader: &mut Reader, public_url: &str) -> Option<SmtpSettings> {
+        let from = reader.optional("WAYBILL_SMTP_FROM", self.smtp_from.as_deref(), |text| {
+            text.parse::<Mailbox>()
+                .map(|_| text.to_owned())
+                .map_err(|_| format!("`{text}` is not of the form Shop <shop@example.com>"))
+        });
+        let url = reader.secret(
+            "WAYBILL_SMTP_URL",
+            self.smtp_url.as_deref(),
+            self.smtp_url_file.as_deref(),
+        )?;
+        let known = url.starts_with("smtp://") || url.starts_with("smtps://");
+        if !known || AsyncSmtpTransport::<Tokio1Executor>::from_url(&url).is_err() {
+            reader.refuse(
+                "WAYBILL_SMTP_URL",
+                "is not of the form smtp://user:password@host:port or smtps://user:password@host",
+            );
+            return None;
+        }
+        let host = public_url
+            .parse::<http::Uri>()
+            .ok()
+            .and_then(|uri| uri.host().map(str::to_owned))
+            // An address of numbers is no domain.
+            .filter(|host| host.contains(char::is_alphabetic) && !host.starts_with('['))
+            .unwrap_or_else(|| "localhost".to_owned());
+        Some(SmtpSettings {
+            url: SecretString::from(url),
+            from: from.unwrap_or_else(|| format!("Waybill <no-reply@{host}>")),
+        })
     }
 
     fn payment(&self, reader: &mut Reader) -> Option<PaymentSettings> {

@@ -48,6 +48,10 @@ pub struct Settings {
     pub admin_nets: Option<Vec<IpNet>>,
     /// Whether callers are limited in how much they ask.
     pub rate_limit: bool,
+    /// An outside provider whose tokens are accepted too.
+    pub oidc: Option<OidcSettings>,
+    /// The mail server; without one mails are written to the log.
+    pub smtp: Option<SmtpSettings>,
     /// A Stripe-compatible payment provider; without one the sandbox is used.
     pub payment: Option<PaymentSettings>,
     /// After this long without an answer a payment's outcome is unknown.
@@ -77,6 +81,24 @@ pub struct FirstAdmin {
     pub email: String,
     /// His password.
     pub password: SecretString,
+}
+
+/// Whose tokens are accepted besides our own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcSettings {
+    /// The issuer, exactly as its tokens name it.
+    pub issuer: String,
+    /// The audience that its tokens must be meant for.
+    pub audience: String,
+}
+
+/// How mails leave.
+#[derive(Debug, Clone)]
+pub struct SmtpSettings {
+    /// `smtp://` or `smtps://`, with user and password if the server wants them.
+    pub url: SecretString,
+    /// Whom mails come from.
+    pub from: String,
 }
 
 /// How to reach a payment provider.
@@ -204,6 +226,25 @@ impl Settings {
             (
                 "WAYBILL_RATE_LIMIT",
                 if self.rate_limit { "on" } else { "off" }.to_owned(),
+            ),
+            (
+                "WAYBILL_OIDC_ISSUER",
+                text(self.oidc.as_ref().map(|oidc| oidc.issuer.clone())),
+            ),
+            (
+                "WAYBILL_OIDC_AUDIENCE",
+                text(self.oidc.as_ref().map(|oidc| oidc.audience.clone())),
+            ),
+            (
+                "WAYBILL_SMTP_URL",
+                self.smtp.as_ref().map_or_else(
+                    || "(written to the log)".to_owned(),
+                    |smtp| values::without_password(smtp.url.expose_secret()),
+                ),
+            ),
+            (
+                "WAYBILL_SMTP_FROM",
+                text(self.smtp.as_ref().map(|smtp| smtp.from.clone())),
             ),
             (
                 "WAYBILL_PAYMENT_URL",

@@ -12,8 +12,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::jwks::JwkSet;
 use super::key_file::SigningKey;
+use super::revoked::Revoked;
 use crate::auth::{Caller, Role};
+use crate::oidc::Outside;
 use crate::time::Clock;
 
 /// Issuer and audience of our tokens.
@@ -35,7 +38,7 @@ pub enum AuthError {
     #[error("the token cannot be read")]
     Malformed,
     /// Signed with something else than Ed25519, or not signed.
-    #[error("the token is not signed with EdDSA")]
+    #[error("the token is not signed with an algorithm that is accepted here")]
     WrongAlgorithm,
     /// Signed with another key.
     #[error("the token is signed with a key that this installation does not know")]
@@ -55,6 +58,12 @@ pub enum AuthError {
     /// Its time is over.
     #[error("the token has expired")]
     Expired,
+    /// Its session was ended.
+    #[error("the session of the token has ended; sign in again")]
+    Ended,
+    /// The keys of the outside provider that it names cannot be had.
+    #[error("the keys of the token's issuer cannot be had at the moment")]
+    KeysUnavailable,
     /// An admin calls from a network that admins may not use.
     #[error("admins cannot act from this network")]
     NetworkNotAllowed,
@@ -65,12 +74,29 @@ pub enum AuthError {
 #[error("the token cannot be signed: {0}")]
 pub struct IssueError(#[from] jsonwebtoken::errors::Error);
 
+/// Whom a token speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The account's id.
+    pub subject: Uuid,
+    /// What it may do.
+    pub roles: Vec<Role>,
+    /// The partner it acts for.
+    pub partner: Option<Uuid>,
+    /// The sign-in it comes from; when that ends, the token is void.
+    pub session: Option<Uuid>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
     sub: Uuid,
     roles: Vec<Role>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    partner_id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<Uuid>,
     iat: i64,
     exp: i64,
     jti: Uuid,
@@ -81,8 +107,11 @@ pub struct Tokens {
     signing: EncodingKey,
     verifying: DecodingKey,
     key_id: String,
+    public: JwkSet,
     validation: Validation,
     clock: Clock,
+    revoked: Revoked,
+    outside: Option<Outside>,
 }
 
 impl fmt::Debug for Tokens {
@@ -105,13 +134,35 @@ impl Tokens {
         validation.validate_exp = false;
         let hash = digest::digest(&digest::SHA256, key.public());
         let name = hash.as_ref().get(..KEY_ID_BYTES).unwrap_or(hash.as_ref());
+        let key_id = URL_SAFE_NO_PAD.encode(name);
         Self {
             signing: EncodingKey::from_ed_der(key.pkcs8()),
             verifying: DecodingKey::from_ed_der(key.public()),
-            key_id: URL_SAFE_NO_PAD.encode(name),
+            public: JwkSet::of(&key_id, key.public()),
+            key_id,
             validation,
             clock,
+            revoked: Revoked::default(),
+            outside: None,
         }
+    }
+
+    /// Accepts the tokens of an outside provider too.
+    #[must_use]
+    pub fn accepting(self, outside: Option<Outside>) -> Self {
+        Self { outside, ..self }
+    }
+
+    /// What others check our tokens with.
+    #[must_use]
+    pub fn public_keys(&self) -> &JwkSet {
+        &self.public
+    }
+
+    /// Sessions whose tokens are void.
+    #[must_use]
+    pub fn revoked(&self) -> &Revoked {
+        &self.revoked
     }
 
     /// A token for one role. For a partner the subject is the partner's id.
@@ -132,6 +183,20 @@ impl Tokens {
         subject: Uuid,
         ttl: Duration,
     ) -> Result<String, IssueError> {
+        let grant = Grant {
+            subject,
+            roles,
+            partner: None,
+            session: None,
+        };
+        self.issue_grant(grant, ttl)
+    }
+
+    /// A token that says all there is to say about its holder.
+    ///
+    /// # Errors
+    /// When the library cannot sign.
+    pub fn issue_grant(&self, grant: Grant, ttl: Duration) -> Result<String, IssueError> {
         let now = self.clock.now().as_second();
         let ttl_seconds = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
         let mut header = Header::new(Algorithm::EdDSA);
@@ -140,8 +205,10 @@ impl Tokens {
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: ISSUER.to_owned(),
-            sub: subject,
-            roles,
+            sub: grant.subject,
+            roles: grant.roles,
+            partner_id: grant.partner,
+            sid: grant.session,
             iat: now,
             exp: now.saturating_add(ttl_seconds),
             jti: self.clock.new_id(),
@@ -154,15 +221,24 @@ impl Tokens {
     /// # Errors
     /// When it is not `Bearer <token>`, or the token is not accepted.
     pub fn verify_authorization(&self, value: &str) -> Result<Caller, AuthError> {
-        match value.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                self.verify(token.trim())
+        self.verify(bearer(value)?)
+    }
+
+    /// As [`Tokens::verify_authorization`], for tokens of the outside provider too, whose keys may have to be fetched.
+    ///
+    /// # Errors
+    /// When it is not `Bearer <token>`, or the token is not accepted.
+    pub async fn authenticate(&self, value: &str) -> Result<Caller, AuthError> {
+        let token = bearer(value)?;
+        match &self.outside {
+            Some(outside) if outside.is_named_by(token) => {
+                outside.verify(token, self.clock.now()).await
             }
-            _ => Err(AuthError::NotBearer),
+            _ => self.verify(token),
         }
     }
 
-    /// Who the token speaks for.
+    /// Who the token speaks for, if it is one of ours.
     ///
     /// # Errors
     /// When the token is not one of ours, was tampered with or has expired.
@@ -190,11 +266,28 @@ impl Tokens {
         if claims.exp <= self.clock.now().as_second() {
             return Err(AuthError::Expired);
         }
-        Ok(Caller::new(claims.sub, claims.roles))
+        if claims
+            .sid
+            .is_some_and(|session| self.revoked.contains(session))
+        {
+            return Err(AuthError::Ended);
+        }
+        Ok(Caller {
+            partner: claims.partner_id,
+            session: claims.sid,
+            ..Caller::new(claims.sub, claims.roles)
+        })
     }
 }
 
-fn reason(error: &jsonwebtoken::errors::Error) -> AuthError {
+fn bearer(value: &str) -> Result<&str, AuthError> {
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(AuthError::NotBearer),
+    }
+}
+
+pub(crate) fn reason(error: &jsonwebtoken::errors::Error) -> AuthError {
     match error.kind() {
         ErrorKind::InvalidSignature => AuthError::BadSignature,
         ErrorKind::InvalidIssuer => AuthError::WrongIssuer,
@@ -257,6 +350,45 @@ mod tests {
         let partner = Uuid::from_u128(9);
         let token = tokens.issue(Role::Partner, partner, HOUR).unwrap();
         assert_eq!(tokens.verify(&token).unwrap().partner_id(), Some(partner));
+    }
+
+    #[test]
+    fn a_partners_person_has_the_partner_in_his_token_and_the_session_voids_it() {
+        let tokens = Tokens::new(&key(), clock());
+        let (person, partner, session) =
+            (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
+        let grant = Grant {
+            subject: person,
+            roles: vec![Role::Partner],
+            partner: Some(partner),
+            session: Some(session),
+        };
+        let token = tokens.issue_grant(grant, HOUR).unwrap();
+        let caller = tokens.verify(&token).unwrap();
+        assert_eq!(
+            (caller.subject, caller.partner_id(), caller.session),
+            (person, Some(partner), Some(session))
+        );
+        tokens.revoked().add([session], clock().now());
+        assert_eq!(tokens.verify(&token), Err(AuthError::Ended));
+    }
+
+    #[test]
+    fn the_published_key_is_the_one_that_tokens_name_and_checks_them() {
+        let tokens = Tokens::new(&key(), clock());
+        let published = serde_json::to_value(tokens.public_keys()).unwrap();
+        let token = tokens.issue(Role::Admin, Uuid::from_u128(1), HOUR).unwrap();
+        let jwk: jsonwebtoken::jwk::Jwk =
+            serde_json::from_value(published["keys"][0].clone()).unwrap();
+        assert_eq!(
+            jwk.common.key_id.as_deref(),
+            part(&token, 0)["kid"].as_str()
+        );
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[ISSUER]);
+        validation.validate_exp = false;
+        let theirs = DecodingKey::from_jwk(&jwk).unwrap();
+        assert!(jsonwebtoken::decode::<Claims>(&token, &theirs, &validation).is_ok());
     }
 
     #[test]

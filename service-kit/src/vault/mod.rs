@@ -1,11 +1,17 @@
-//! The vault: personal keys and secrets, in a schema of their own that is backed up apart from everything else.
+//! The vault: personal keys, secrets, and what people sign in with, in a schema of their own that is backed up apart
+//! from everything else.
 //!
 //! Events carry personal data sealed under the person's key. Destroying that key makes the data unreadable in every
 //! event, state and backup at once. All that lies here is wrapped under the installation's key, so a copy of the
 //! database alone opens nothing.
 
+mod attempts;
 mod cache;
+mod codes;
+mod credentials;
 mod schema;
+mod sessions;
+mod sweep;
 mod wrap;
 
 use std::collections::HashMap;
@@ -20,8 +26,14 @@ use uuid::Uuid;
 use crate::crypto::{CryptoError, InstallationKey};
 use crate::postgres;
 use crate::problem::Problem;
+pub use attempts::Allowance;
 use cache::{KeyCache, Known};
+pub use codes::{CODE_TRIES_MAX, CODE_TTL, Purpose};
+pub use credentials::Credential;
 pub use schema::migrator;
+pub use sessions::{
+    Opened, REFRESH_TOKEN_TTL, REUSE_GRACE, Rotation, SESSION_TTL, SESSIONS_PER_PERSON_MAX,
+};
 use wrap::Wrapping;
 
 /// Why the vault cannot do what was asked.
@@ -71,6 +83,7 @@ impl From<VaultError> for Problem {
 pub struct Vault {
     pool: PgPool,
     wrapping: Wrapping,
+    hashing: InstallationKey,
     cache: KeyCache,
 }
 
@@ -89,6 +102,7 @@ impl Vault {
         Ok(Self {
             pool,
             wrapping: Wrapping::new(key)?,
+            hashing: key.clone(),
             cache: KeyCache::new(),
         })
     }
