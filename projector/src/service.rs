@@ -160,7 +160,8 @@ impl Service {
         tokio::join!(
             self.worker.run(shutdown.clone()),
             desk,
-            self.read.feed().close_at(&shutdown)
+            self.read.feed().close_at(&shutdown),
+            self.read.stock_feed().close_at(&shutdown)
         );
         Ok(())
     }
@@ -181,6 +182,7 @@ pub(crate) fn api() -> ApiRouter<ReadSide> {
     let api = read_models::catalogue::routes(api);
     let api = read_models::inventory::routes(api);
     let api = read_models::orders::routes(api);
+    let api = read_models::sales::routes(api);
     let api = read_models::inbox::routes(api);
     let api = read_models::customers::routes(api);
     let api = events_route::routes(api);

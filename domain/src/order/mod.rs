@@ -234,3 +234,6 @@ pub(crate) mod fixtures {
         .into()
     }
 }
+
+#[cfg(test)]
+mod model;

@@ -105,6 +105,20 @@ impl State {
         }
     }
 
+    /// Where it is picked up or was, once it was prepared.
+    pub fn pickup(&self) -> Option<&Pickup> {
+        match self {
+            Self::Ready(_, pickup)
+            | Self::Delivering(_, pickup, _)
+            | Self::Delivered(_, pickup, _) => Some(pickup),
+            Self::NotPlaced
+            | Self::PendingPayment(_)
+            | Self::Confirmed(_)
+            | Self::Cancelling(..)
+            | Self::Cancelled(..) => None,
+        }
+    }
+
     fn into_details(self) -> Option<Details> {
         match self {
             Self::NotPlaced => None,

@@ -10,7 +10,7 @@ use service_kit::{Problem, Shutdown};
 /// The limits of live reading.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Readers of one process at one moment; each has a consumer of its own at the broker.
+    /// Readers of one process at one moment; each of the log's has a consumer of its own at the broker.
     pub readers_max: usize,
     /// Events that wait for a reader besides those on the socket.
     pub waiting_events_max: usize,
@@ -34,7 +34,7 @@ impl Default for Limits {
 /// The live readers of this process.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    pub(super) limits: Limits,
+    pub(crate) limits: Limits,
     places: Arc<Semaphore>,
     closing: watch::Sender<bool>,
 }
@@ -56,17 +56,17 @@ impl Feed {
     }
 
     /// A place for one reader, given back when it is dropped.
-    pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(crate) fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             Problem::busy(format!(
-                "{} readers follow the log of this process already",
+                "{} live readers follow this process already",
                 self.limits.readers_max
             ))
         })
     }
 
     /// Turns true when every reader has to go.
-    pub(super) fn closing(&self) -> watch::Receiver<bool> {
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
     }
 

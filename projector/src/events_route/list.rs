@@ -84,7 +84,7 @@ fn limit(wanted: Option<u32>) -> Result<usize, Problem> {
 }
 
 /// A position that this log has never given out: it is another log, or has lost its end.
-pub(super) fn beyond(wanted: Position, end: Position) -> Problem {
+pub(crate) fn beyond(wanted: Position, end: Position) -> Problem {
     let detail = format!("the log ends at position {end}, {wanted} was never given out by it");
     Problem::bad_request("position_unknown", detail).with("position", end.0)
 }

@@ -83,12 +83,22 @@ pub(super) async fn live(
         subscription,
     };
     tokio::spawn(pump.run());
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE_PERIOD).text("");
-    let answer = Sse::new(messages(told, goodbye, place)).keep_alive(keep_alive);
-    Ok(([NO_BUFFERING], answer).into_response())
+    Ok(endless(told, goodbye, place))
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
+/// An answer that goes on until its teller ends it; then it says why.
+pub(crate) fn endless(
+    told: mpsc::Receiver<Event>,
+    goodbye: Arc<OnceLock<String>>,
+    place: OwnedSemaphorePermit,
+) -> Response {
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE_PERIOD).text("");
+    let answer = Sse::new(messages(told, goodbye, place)).keep_alive(keep_alive);
+    ([NO_BUFFERING], answer).into_response()
+}
+
+/// What a reader who comes back has seen last.
+pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
     let Some(value) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) else {
         return Ok(None);
     };
@@ -198,6 +208,6 @@ impl Pump {
 }
 
 /// A comment is one line.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }

@@ -13,7 +13,9 @@ use service_kit::{Access, ApiRouter, Role, routes};
 
 use crate::http::ReadSide;
 
-pub(crate) use feed::Feed;
+pub(crate) use feed::{Feed, Limits};
+pub(crate) use list::beyond;
+pub(crate) use live::{endless, last_event_id, one_line};
 
 const ALLOWED: Access = Access::Roles(&[Role::Admin]);
 

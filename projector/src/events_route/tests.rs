@@ -14,7 +14,7 @@ use service_kit::Role;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use super::feed::{Feed, Limits};
+use super::feed::Limits;
 use crate::http::ReadSide;
 use crate::testing::stories::{customer, product, received};
 use crate::testing::{ADMIN, Open, PATIENCE, Shop};
@@ -220,7 +220,7 @@ async fn within(limits: Limits) -> (Shop, Arc<InMemoryStore>, Router, ReadSide) 
     let shop = Shop::with_log(log.clone()).await;
     let personal = Personal::new(shop.vault.clone());
     let read = ReadSide::new(shop.pool.clone(), log.clone(), personal, Moves::default())
-        .with_feed(Feed::new(limits));
+        .with_live_limits(limits);
     let router = shop.router_of(crate::service::api().with_state(read.clone()));
     (shop, log, router, read)
 }

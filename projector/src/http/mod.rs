@@ -6,18 +6,27 @@ mod gate;
 pub(crate) mod money;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgPool;
 
 use event_store::{EventStore, LoadError};
 use service_kit::{Problem, postgres};
 
-use crate::events_route::Feed;
+use crate::events_route::{Feed, Limits};
 use crate::moves::Moves;
 use crate::personal::Personal;
 
 pub(crate) use answer::Answer;
 pub(crate) use asked::Asked;
+
+/// Readers of the stocks look at rows, each a few times a second, and need nothing of the broker.
+const STOCK_LIMITS: Limits = Limits {
+    readers_max: 64,
+    waiting_events_max: 128,
+    slow_max: Duration::from_secs(10),
+    stay_max: Duration::from_secs(60 * 60),
+};
 
 /// What handlers need. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +38,7 @@ pub(crate) struct Parts {
     pub personal: Personal,
     pub moves: Moves,
     pub feed: Feed,
+    pub stock_feed: Feed,
 }
 
 impl ReadSide {
@@ -40,12 +50,13 @@ impl ReadSide {
             personal,
             moves,
             feed: Feed::default(),
+            stock_feed: Feed::new(STOCK_LIMITS),
         }))
     }
 
     /// The same with other limits for live readers.
     #[cfg(test)]
-    pub(crate) fn with_feed(self, feed: Feed) -> Self {
+    pub(crate) fn with_live_limits(self, limits: Limits) -> Self {
         let Parts {
             pool,
             store,
@@ -58,7 +69,8 @@ impl ReadSide {
             store,
             personal,
             moves,
-            feed,
+            feed: Feed::new(limits),
+            stock_feed: Feed::new(limits),
         }))
     }
 
@@ -70,8 +82,18 @@ impl ReadSide {
         &*self.0.store
     }
 
+    /// The readers of the log.
     pub(crate) fn feed(&self) -> &Feed {
         &self.0.feed
+    }
+
+    /// The readers of the stocks.
+    pub(crate) fn stock_feed(&self) -> &Feed {
+        &self.0.stock_feed
+    }
+
+    pub(crate) fn moves(&self) -> &Moves {
+        &self.0.moves
     }
 
     pub(crate) fn personal(&self) -> &Personal {

@@ -5,6 +5,7 @@ pub mod customers;
 pub mod inbox;
 pub mod inventory;
 pub mod orders;
+pub mod sales;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
         Arc::new(inbox::Inbox),
         Arc::new(inventory::Inventory),
         Arc::new(orders::Orders),
+        Arc::new(sales::Sales),
     ]
 }
 
@@ -30,6 +32,7 @@ pub(crate) fn migrations() -> impl Iterator<Item = Embedded> {
         inbox::MIGRATIONS,
         inventory::MIGRATIONS,
         orders::MIGRATIONS,
+        sales::MIGRATIONS,
     ]
     .into_iter()
     .flatten()

@@ -5,7 +5,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use event_schema::fulfilment::{self, Outcome, Step};
-use event_schema::ids::{CustomerId, EffectId, OrderId, PartnerId, ProductId, QuoteId};
+use event_schema::ids::{
+    CustomerId, DelivererId, EffectId, OrderId, PartnerId, ProductId, QuoteId,
+};
 use event_schema::order::{CancelReason, Line, PaymentMethod};
 use event_schema::{
     Currency, Money, SagaDef, Timestamp, customer, inventory, offer, order, partner, payment,
@@ -280,6 +282,38 @@ impl AnOrder {
                 ],
             ),
         ]
+    }
+
+    /// The partner has prepared it.
+    pub fn ready(&self) -> Happening {
+        let pickup_address = "1 Road, back door".into();
+        to(
+            self.id,
+            [order::Event::from(order::Ready { pickup_address })],
+        )
+    }
+
+    /// Somebody brings it.
+    pub fn assigned(&self, deliverer: Uuid) -> Happening {
+        let deliverer_id = DelivererId(deliverer);
+        to(
+            self.id,
+            [order::Event::from(order::Assigned { deliverer_id })],
+        )
+    }
+
+    /// The customer has it.
+    pub fn delivered(&self) -> Happening {
+        to(self.id, [order::Event::from(order::Delivered {})])
+    }
+
+    /// Money is given back.
+    pub fn refunded(&self, refund: &str, amount: i64) -> Happening {
+        let refunded = payment::Refunded {
+            refund_id: refund.into(),
+            amount: eur(amount),
+        };
+        to(self.id, [payment::Event::from(refunded)])
     }
 
     /// The provider says no, there is nothing to put back.

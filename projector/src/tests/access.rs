@@ -12,9 +12,11 @@ const TABLE: &[(&str, &[Role], bool)] = &[
     ("/v1/catalog", &[], true),
     ("/v1/customers", &[Role::Admin], false),
     ("/v1/customers/{id}", &[Role::Admin], false),
+    ("/v1/deliveries", &[Role::Deliverer, Role::Admin], false),
     ("/v1/events", &[Role::Admin], false),
     ("/v1/events/live", &[Role::Admin], false),
     ("/v1/inventory", &[Role::Partner, Role::Admin], false),
+    ("/v1/inventory/live", &[Role::Partner, Role::Admin], false),
     (
         "/v1/inventory/{product_id}",
         &[Role::Partner, Role::Admin],
@@ -47,6 +49,7 @@ const TABLE: &[(&str, &[Role], bool)] = &[
     ("/v1/products", &[Role::Partner, Role::Admin], false),
     ("/v1/products/{id}", &[Role::Partner, Role::Admin], false),
     ("/v1/projections", &[Role::Admin], false),
+    ("/v1/reports/sales", &[Role::Partner, Role::Admin], false),
     ("/v1/sagas", &[Role::Admin], false),
     ("/v1/sagas/{id}", &[Role::Admin], false),
 ];

@@ -42,6 +42,7 @@ pub async fn a_busy_day(shop: &Shop, orders: usize) -> Vec<AnOrder> {
             0 => {
                 shop.happens(order.held()).await;
                 shop.happens(order.confirmed()).await;
+                on_its_way(shop, &order, number).await;
             }
             1 => {
                 shop.happens(order.declined()).await;
@@ -54,6 +55,20 @@ pub async fn a_busy_day(shop: &Shop, orders: usize) -> Vec<AnOrder> {
         placed.push(order);
     }
     placed
+}
+
+/// What becomes of a confirmed order: some are prepared, taken, delivered; of some, money goes back.
+async fn on_its_way(shop: &Shop, order: &AnOrder, number: usize) {
+    if number.is_multiple_of(2) {
+        shop.happens([order.ready()]).await;
+        shop.happens([order.assigned(Uuid::now_v7())]).await;
+        shop.happens([order.delivered()]).await;
+    }
+    match number % 4 {
+        1 => drop(shop.happens([order.refunded("re_1", 333)]).await),
+        2 => drop(shop.happens([order.refunded("re_1", 1700)]).await),
+        _ => {}
+    }
 }
 
 /// The orders, applied by something that chokes on some of them until it is cured.

@@ -81,6 +81,29 @@ async fn a_customer_hears_of_his_account_and_of_his_order_from_beginning_to_end(
         )
         .await;
     assert_eq!(kinds(&rest), ["customer_added"]);
+
+    let told_so_far = got.body["data"].as_array().unwrap().len();
+    shop.happens([order.ready()]).await;
+    shop.happens([order.assigned(Uuid::now_v7())]).await;
+    shop.happens([order.delivered()]).await;
+    let got = inbox(&shop, Role::Customer, order.customer).await;
+    assert_eq!(
+        kinds(&got)[..3],
+        ["order_delivered", "order_on_its_way", "order_ready"]
+    );
+    assert_eq!(
+        got.body["data"].as_array().unwrap().len(),
+        told_so_far + 3,
+        "each is told once"
+    );
+    let first_three = got.body["data"].as_array().unwrap()[..3].to_vec();
+    assert!(first_three.iter().all(|row| {
+        row["order_id"] == json!(order.id)
+            && row["body"]
+                .as_str()
+                .unwrap()
+                .contains(&order.id.to_string())
+    }));
 }
 
 #[tokio::test]

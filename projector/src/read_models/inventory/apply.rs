@@ -21,6 +21,8 @@ struct Change {
     /// The version that the row must have for this change.
     after: i64,
     version: i64,
+    /// Of the last event.
+    position: i64,
     updated_at: Timestamp,
 }
 
@@ -37,22 +39,25 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
         };
         change.add(&decode(recorded)?);
         change.version = following(recorded, change.version)?;
+        change.position = i64::try_from(recorded.position.0)
+            .map_err(|error| ApplyError::event(recorded, error))?;
         change.updated_at = at;
     }
     let rows: Vec<Change> = changes.into_values().collect();
     let written = sqlx::query(batch.sql(
         "insert into read.inventory as i
-             (product_id, received, held, sold, low_stock_threshold, version, updated_at)
-         select product_id, received, held, sold, coalesce(threshold, 0), version, updated_at
+             (product_id, received, held, sold, low_stock_threshold, version, updated_at, position)
+         select product_id, received, held, sold, coalesce(threshold, 0), version, updated_at, position
          from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                     $7::timestamptz[], $8::bigint[])
-             as c (product_id, received, held, sold, threshold, version, updated_at, after)
+                     $7::timestamptz[], $8::bigint[], $9::bigint[])
+             as c (product_id, received, held, sold, threshold, version, updated_at, after, position)
          where c.after = coalesce((select version from read.inventory known where known.product_id = c.product_id), 0)
          on conflict (product_id) do update
          set received = i.received + excluded.received,
              held = i.held + excluded.held,
              sold = i.sold + excluded.sold,
              version = excluded.version,
+             position = excluded.position,
              updated_at = excluded.updated_at",
     ))
     .bind(column!(rows, product_id))
@@ -63,6 +68,7 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
     .bind(column!(rows, version))
     .bind(times!(rows, updated_at))
     .bind(column!(rows, after))
+    .bind(column!(rows, position))
     .execute(batch.connection())
     .await?;
     if written.rows_affected() != rows.len() as u64 {
@@ -119,6 +125,7 @@ impl Change {
             threshold: None,
             after,
             version: after,
+            position: 0,
             updated_at,
         })
     }

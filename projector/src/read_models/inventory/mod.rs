@@ -1,6 +1,9 @@
 //! Stock as it is now: received, available, held, sold, and whether it is low.
 
 mod apply;
+mod live;
+#[cfg(test)]
+mod live_tests;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -16,11 +19,18 @@ pub(crate) use routes::routes;
 
 /// The projection's name.
 pub const NAME: &str = "inventory";
-pub(crate) const MIGRATIONS: &[Embedded] = &[Embedded {
-    version: 10,
-    name: "inventory",
-    sql: include_str!("tables.sql"),
-}];
+pub(crate) const MIGRATIONS: &[Embedded] = &[
+    Embedded {
+        version: 10,
+        name: "inventory",
+        sql: include_str!("tables.sql"),
+    },
+    Embedded {
+        version: 11,
+        name: "inventory: positions of changes",
+        sql: include_str!("positions.sql"),
+    },
+];
 
 /// One row a product.
 pub struct Inventory;

@@ -2,6 +2,9 @@
 //! events of its order, payment and fulfilment histories, which all have the order's id.
 
 mod apply;
+mod delivery_routes;
+#[cfg(test)]
+mod delivery_tests;
 pub(crate) mod history;
 mod order_routes;
 mod payment;
@@ -35,6 +38,11 @@ pub(crate) const MIGRATIONS: &[Embedded] = &[
         name: "orders: delivery",
         sql: include_str!("delivery.sql"),
     },
+    Embedded {
+        version: 52,
+        name: "orders: deliveries of one deliverer",
+        sql: include_str!("deliveries.sql"),
+    },
 ];
 
 /// One row an order.
@@ -65,6 +73,7 @@ impl Projection for Orders {
 pub(crate) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
     let api = order_routes::routes(api);
     let api = history::routes(api);
+    let api = delivery_routes::routes(api);
     let api = payment_route::routes(api);
     saga_routes::routes(api)
 }

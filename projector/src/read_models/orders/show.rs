@@ -56,9 +56,9 @@ pub struct Order {
     pub total: Money,
     /// How the money stands.
     pub payment: OrderPayment,
-    /// Where it goes.
+    /// How it gets there.
     pub delivery: Delivery,
-    /// pending_payment, payment_unknown, paid, confirmed, cancelling or cancelled.
+    /// pending_payment, payment_unknown, paid, confirmed, ready, delivering, delivered, cancelling or cancelled.
     pub status: String,
     /// Why it is called off.
     pub status_reason: Option<String>,
@@ -132,12 +132,16 @@ pub struct Amounts {
     pub refunded: Money,
 }
 
-/// Where an order goes. Null when the personal data was erased.
+/// The way of an order from the partner to the customer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Delivery {
-    /// The address.
+    /// Where it is picked up, once the partner has prepared it.
+    pub pickup_address: Option<String>,
+    /// Who brings it, once somebody took it.
+    pub deliverer_id: Option<Uuid>,
+    /// Where it goes; null when the personal data was erased.
     pub delivery_address: Option<String>,
-    /// Whom to call.
+    /// Whom to call; null when the personal data was erased.
     pub phone: Option<String>,
 }
 
@@ -194,6 +198,8 @@ impl Found {
                 provider_payment_id: payment.provider_payment_id.filter(|_| whose.everybodys),
             },
             delivery: Delivery {
+                pickup_address: row.pickup_address,
+                deliverer_id: row.deliverer_id,
                 delivery_address: row.delivery_address,
                 phone: row.phone,
             },

@@ -66,7 +66,7 @@ async fn an_order_is_one_answer_with_lines_partner_payment_delivery_and_saga() {
     );
     assert_eq!(
         body["delivery"],
-        json!({"delivery_address": "7 Lane", "phone": "+49 30 7"})
+        json!({"pickup_address": null, "deliverer_id": null, "delivery_address": "7 Lane", "phone": "+49 30 7"})
     );
     assert_eq!(
         (&body["status"], &body["status_reason"]),

@@ -1,0 +1,7 @@
+-- Where each stock last changed: the live view goes on from there. Rows that are there do not know it, so the worker
+-- makes them again from the log.
+truncate read.inventory;
+delete from read.parked where projection = 'inventory';
+delete from read.checkpoint where projection = 'inventory';
+alter table read.inventory add column position bigint not null;
+create index on read.inventory (position);
