@@ -77,7 +77,7 @@ const fn command(
 }
 
 /// Every command.
-pub(crate) static COMMANDS: [Command; 17] = [
+pub(crate) static COMMANDS: [Command; 20] = [
     command("customers.add", Method::POST, "/v1/customers", &[]),
     command("partners.add", Method::POST, "/v1/partners", &[]),
     command(
@@ -153,6 +153,24 @@ pub(crate) static COMMANDS: [Command; 17] = [
         "orders.cancel",
         Method::POST,
         "/v1/orders/{id}/cancel",
+        &["order_id"],
+    ),
+    command(
+        "orders.ready",
+        Method::POST,
+        "/v1/orders/{id}/ready",
+        &["order_id"],
+    ),
+    command(
+        "orders.assign",
+        Method::POST,
+        "/v1/orders/{id}/assign",
+        &["order_id"],
+    ),
+    command(
+        "orders.deliver",
+        Method::POST,
+        "/v1/orders/{id}/deliver",
         &["order_id"],
     ),
 ];

@@ -109,6 +109,87 @@ impl IntoResponses for CallbackProblems {
     }
 }
 
+/// What a partner's signed message can be answered with besides.
+pub(crate) struct PartnerMessageProblems;
+
+impl IntoResponses for PartnerMessageProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("413", "`body_too_large`: over 1 MiB"),
+            ("429", "`rate_limited`: too much at once; see `Retry-After`"),
+            (
+                "503",
+                "Not durable, send it again: `broker_unavailable`, `database_unavailable`, `busy`, `newer_events`, \
+                 `timed_out`",
+            ),
+        ])
+    }
+}
+
+/// What is passed on to the projector can be answered with besides.
+pub(crate) struct DeskProblems;
+
+impl IntoResponses for DeskProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (
+                "409",
+                "`projection_busy`: a rebuild or a comparison of it is under way, or cannot be made now",
+            ),
+            ("429", "`rate_limited`: too much at once; see `Retry-After`"),
+            (
+                "503",
+                "`projector_unavailable`: no projector runs, or it cannot reach its servers; `not_finished`: a comparison \
+                 that takes long and goes on; `broker_unavailable`",
+            ),
+        ])
+    }
+}
+
+/// What is passed on to the desk of sagas can be answered with besides.
+pub(crate) struct SagaProblems;
+
+impl IntoResponses for SagaProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (
+                "400",
+                "The body or a header cannot be read (`unreadable_json`, `idempotency_key_missing`, `idempotency_key_invalid`)",
+            ),
+            (
+                "409",
+                "The saga stands otherwise than the command needs it to, perhaps because another operator was faster: \
+                 `not_waiting`: it goes on by itself; `already_ended`; `turns_back_already`; `too_late`: its money is being \
+                 taken, or was; `other_step`: another step is stuck; `nothing_to_retry`; `refused_already`; `known_inside`: \
+                 our own histories know; `cannot_skip`; `poisoned`, `contradiction`: its history cannot be acted on",
+            ),
+            ("413", "`body_too_large`: over 1 MiB"),
+            ("415", "`unsupported_media_type`: send `application/json`"),
+            ("429", "`rate_limited`: too much at once; see `Retry-After`"),
+            (
+                "503",
+                "Come back after `Retry-After` with the same Idempotency-Key: `orchestrator_unavailable`: no \
+                 saga-orchestrator runs, and nothing was ordered; `timed_out`: it has not answered in time, and may have \
+                 taken the command; `broker_unavailable`, `busy`, `newer_events`",
+            ),
+        ])
+    }
+}
+
+/// 422 of an operator's command.
+pub(crate) struct SagaInvalid;
+
+impl IntoResponses for SagaInvalid {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(
+            "422",
+            "`invalid`: `errors` names each member of the body that is missing or not acceptable (`/reason`, `/step`, \
+             `/outcome`, `/evidence`, `/order_id`); `payment_not_named`: the evidence for an authorisation names no \
+             payment of the provider; `idempotency_key_reused`: the key was used for another command",
+        )])
+    }
+}
+
 /// What is passed on to the projector can be answered with besides.
 pub(crate) struct DeskProblems;
 
@@ -193,6 +274,19 @@ impl IntoResponses for Stale {
         problems(&[(
             "412",
             "`stale_version`: `If-Match` names a version that is no longer the present one",
+        )])
+    }
+}
+
+/// 412 of an order's steps.
+pub(crate) struct OrderStale;
+
+impl IntoResponses for OrderStale {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(
+            "412",
+            "`stale_version`: `If-Match` names a version that is no longer the present one. What is already true is \
+             answered as the first time, whatever `If-Match` says.",
         )])
     }
 }

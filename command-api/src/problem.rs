@@ -12,7 +12,7 @@ use service_kit::Problem;
 use service_kit::problem::FieldError;
 
 use crate::orders::quote::{BucketError, ClaimError};
-use crate::webhooks::{CallbackError, SignatureError};
+use crate::webhooks::{CallbackError, PartnerMessageError, SignatureError, StandardSignatureError};
 
 /// After this long a caller whose commands queue up may come back.
 const RETRY_AFTER_QUEUE: Duration = Duration::from_secs(1);
@@ -339,6 +339,16 @@ pub(crate) fn of_claim(error: ClaimError) -> Problem {
 /// Why a callback is not believed.
 pub(crate) fn of_signature(error: SignatureError) -> Problem {
     Problem::bad_request("signature_invalid", error.to_string())
+}
+
+/// Why a partner's message is not believed.
+pub(crate) fn of_standard_signature(error: StandardSignatureError) -> Problem {
+    Problem::bad_request("signature_invalid", error.to_string())
+}
+
+/// Why a partner's signed message is not understood.
+pub(crate) fn of_partner_message(error: &PartnerMessageError) -> Problem {
+    Problem::bad_request("unreadable_event", error.to_string())
 }
 
 /// Why a signed callback is not understood.

@@ -15,13 +15,13 @@ const AREAS: [(&str, &str); 9] = [
     ("products", "What can be sold"),
     ("offers", "Who sells what for how much"),
     ("inventory", "How much there is"),
-    ("orders", "Check, place, cancel"),
+    ("orders", "Check, place, cancel, prepare, take, deliver"),
     (
         "sagas",
         "What became of orders, and what a person can do about it",
     ),
     ("projections", "Read models by hand"),
-    ("webhooks", "What the payment provider tells us"),
+    ("webhooks", "What the payment provider and partners tell us"),
 ];
 
 /// All routes, each with its rule.

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use service_kit::Settings;
 use service_kit::http::Readiness;
 use service_kit::process::{Served, run_role};
-use service_kit::signing::{SigningKey, Tokens};
-use service_kit::{Clock, Settings};
 use utoipa::openapi::OpenApi;
 
 use crate::service::{Deps, Service};
@@ -22,9 +21,9 @@ pub async fn run(
     described_elsewhere: Option<OpenApi>,
 ) -> anyhow::Result<()> {
     run_role(settings, ROLE, async |settings, lifetimes| {
-        let key = SigningKey::load_or_create(&settings.signing_key_file)?;
-        let tokens = Arc::new(Tokens::new(&key, Clock::system()));
-        let service = Service::new(Deps::connect(settings, ROLE).await?).await?;
+        let deps = Deps::connect(settings, ROLE).await?;
+        let tokens = Arc::clone(&deps.tokens);
+        let service = Service::new(deps).await?;
         let readiness = Readiness::new();
         service.readiness(&readiness);
         let api = service.api();

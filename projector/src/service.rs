@@ -13,9 +13,10 @@ use utoipa::openapi::path::Paths;
 
 use event_store::{EventStore, JetStreamStore};
 use service_kit::http::Readiness;
-use service_kit::signing::SigningKey;
+use service_kit::oidc::Outside;
+use service_kit::signing::{SigningKey, Tokens};
 use service_kit::vault::{self, Vault};
-use service_kit::{ApiRouter, Settings, Shutdown, nats, postgres};
+use service_kit::{ApiRouter, Clock, Settings, Shutdown, nats, postgres};
 
 use crate::http::ReadSide;
 use crate::migrations::{self, SchemaError};
@@ -23,7 +24,7 @@ use crate::moves::Moves;
 use crate::personal::Personal;
 use crate::replay::Workshop;
 use crate::worker::Worker;
-use crate::{desk, events_route, projections_route, read_models};
+use crate::{desk, events_route, keys_route, projections_route, read_models};
 
 /// Connections of the worker: one for each projection, the lease, and a rebuild beside them.
 const WORKER_CONNECTIONS_MAX: u32 = 12;
@@ -50,6 +51,10 @@ pub struct Deps {
     pub vault: Vault,
     /// For the operators' service; without it there is none.
     pub nats: Option<async_nats::Client>,
+    /// Checks callers; its public key is for everybody.
+    pub tokens: Arc<Tokens>,
+    /// The time by which sessions have ended.
+    pub clock: Clock,
 }
 
 impl fmt::Debug for Deps {
@@ -69,6 +74,8 @@ impl Deps {
         let key =
             SigningKey::load_or_create(&settings.signing_key_file).context("the signing key")?;
         let installation = key.installation_key().context("the installation's key")?;
+        let outside = settings.oidc.as_ref().map(Outside::of).transpose()?;
+        let clock = Clock::system();
         let pool = postgres::connect(settings.database_url()?, role, QUERY_CONNECTIONS_MAX).await?;
         postgres::wait_until_migrated(&pool, &vault::migrator()).await?;
         let client = nats::connect(&settings, role).await?;
@@ -81,6 +88,8 @@ impl Deps {
             vault: Vault::new(pool.clone(), &installation)?,
             pool,
             nats: Some(client),
+            tokens: Arc::new(Tokens::new(&key, clock.clone()).accepting(outside)),
+            clock,
         })
     }
 }
@@ -91,6 +100,9 @@ pub struct Service {
     worker: Worker,
     workshop: Workshop,
     nats: Option<async_nats::Client>,
+    tokens: Arc<Tokens>,
+    clock: Clock,
+    vault: Vault,
 }
 
 impl Service {
@@ -102,10 +114,12 @@ impl Service {
             pool,
             vault,
             nats,
+            tokens,
+            clock,
         } = deps;
         migrate_patiently(&pool).await?;
         let writing = worker_pool(&pool);
-        let personal = Personal::new(vault);
+        let personal = Personal::new(vault.clone());
         let moves = Moves::default();
         let projections = read_models::all();
         let workshop = Workshop {
@@ -128,12 +142,17 @@ impl Service {
             worker,
             workshop,
             nats,
+            tokens,
+            clock,
+            vault,
         })
     }
 
     /// Every GET route with its rule.
     pub fn api(&self) -> ApiRouter {
-        api().with_state(self.read.clone())
+        api()
+            .with_state(self.read.clone())
+            .merge(keys_route::routes().with_state(Arc::clone(&self.tokens)))
     }
 
     /// Rebuild and verify.
@@ -160,6 +179,9 @@ impl Service {
         tokio::join!(
             self.worker.run(shutdown.clone()),
             desk,
+            self.tokens
+                .revoked()
+                .watch(&self.vault, &self.clock, &shutdown),
             self.read.feed().close_at(&shutdown),
             self.read.stock_feed().close_at(&shutdown)
         );
@@ -169,7 +191,10 @@ impl Service {
 
 /// The projector's part of the API's document.
 pub fn openapi() -> OpenApi {
-    api().into_parts().1
+    let api: ApiRouter<ReadSide> = api();
+    let mut document = api.into_parts().1;
+    document.merge(keys_route::routes().into_parts().1);
+    document
 }
 
 /// All routes, still without a state.

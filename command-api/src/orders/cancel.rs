@@ -22,8 +22,11 @@ use service_kit::idempotency::IdempotencyKey;
 use service_kit::{Caller, Problem, Role};
 
 use crate::answer::Answer;
-use crate::documents::{CommandProblems, Invalid, KeyOptional, NotFound};
+use crate::documents::{
+    CommandProblems, IfMatchOptional, Invalid, KeyOptional, NotFound, OrderStale,
+};
 use crate::door::Door;
+use crate::if_match::IfMatch;
 use crate::problem::Refusal;
 
 /// An order that is being called off.
@@ -45,7 +48,7 @@ pub(crate) struct CancellingOrder {
     path = "/v1/orders/{id}/cancel",
     tag = "orders",
     operation_id = "cancel_order",
-    params(("id" = Uuid, Path, description = "The order"), KeyOptional),
+    params(("id" = Uuid, Path, description = "The order"), KeyOptional, IfMatchOptional),
     responses(
         (status = 202, description = "The order is called off, now or before; putting back goes on in the background",
             body = CancellingOrder, headers(
@@ -55,7 +58,7 @@ pub(crate) struct CancellingOrder {
         )),
         (status = 409, description = "`too_late`: the money is being taken, or was", body = Problem,
             content_type = "application/problem+json"),
-        NotFound, CommandProblems, Invalid,
+        NotFound, OrderStale, CommandProblems, Invalid,
     ),
 )]
 pub(crate) async fn cancel_order(
@@ -63,11 +66,20 @@ pub(crate) async fn cancel_order(
     caller: Caller,
     Path(id): Path<Uuid>,
     key: Option<IdempotencyKey>,
+    if_match: IfMatch,
 ) -> Result<Answer<CancellingOrder>, Problem> {
     // Called off is called off for good, so a repeat needs no record: the state says that it is already true.
     let command = door.command("orders.cancel", &caller, key.as_ref(), &id)?;
     let now = command.metadata.occurred_at;
-    let decide = |work: &mut Work| cancel(work, &caller, OrderId(id), now, &door.policy);
+    let decide = |work: &mut Work| {
+        let before = work.version::<Order>(id)?;
+        let (reason, version) = cancel(work, &caller, OrderId(id), now, &door.policy)?;
+        // An order that was called off before stays so, whatever the caller has seen of it.
+        if version != before {
+            if_match.check(before).map_err(Stop::rejected)?;
+        }
+        Ok((reason, version))
+    };
     let executed = door.execute(&command, decide).await?;
     let (reason, version) = executed.value;
     let body = CancellingOrder {
@@ -88,16 +100,15 @@ fn cancel(
     now: Timestamp,
     policy: &Policy,
 ) -> Result<(CancelReason, Version), Stop<Refusal>> {
-    let no_such_order = || Stop::rejected(Refusal::not_found("there is no such order"));
     work.prefetch::<Payment>(&[id.uuid()]);
     work.prefetch::<Fulfilment>(&[id.uuid()]);
     let order = work.state::<Order>(id.uuid())?;
-    let details = order.details().ok_or_else(no_such_order)?;
+    let details = order.details().ok_or_else(super::no_such_order)?;
     let is_his = caller.is(Role::Customer) && details.customer_id == CustomerId(caller.subject);
     let reason = match (is_his, caller.is(Role::Admin)) {
         (true, _) => CancelReason::CustomerCancelled,
         (false, true) => CancelReason::OperatorAborted,
-        (false, false) => return Err(no_such_order()),
+        (false, false) => return Err(super::no_such_order()),
     };
     let saga = work.state::<Fulfilment>(id.uuid())?;
     let payment = work.state::<Payment>(id.uuid())?;

@@ -14,6 +14,8 @@ use service_kit::{Access, ApiRouter, Role, Validation, routes};
 use crate::door::Door;
 use crate::fields::{self, NAME_CHARS_MAX};
 
+pub(crate) use add::WEBHOOK_SECRET;
+
 const ADMIN: Access = Access::Roles(&[Role::Admin]);
 
 /// The routes of this area.

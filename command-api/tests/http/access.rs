@@ -9,6 +9,7 @@ use crate::shop::Shop;
 
 const ADMIN: &[Role] = &[Role::Admin];
 const ADMIN_PARTNER: &[Role] = &[Role::Admin, Role::Partner];
+const DELIVERER: &[Role] = &[Role::Deliverer];
 const CUSTOMER: &[Role] = &[Role::Customer];
 const CUSTOMER_ADMIN: &[Role] = &[Role::Customer, Role::Admin];
 
@@ -52,6 +53,9 @@ fn expected() -> Vec<(Method, &'static str, Option<&'static [Role]>)> {
         (Method::POST, "/v1/orders/check", Some(CUSTOMER)),
         (Method::POST, "/v1/orders", Some(CUSTOMER)),
         (Method::POST, "/v1/orders/{id}/cancel", Some(CUSTOMER_ADMIN)),
+        (Method::POST, "/v1/orders/{id}/ready", Some(ADMIN_PARTNER)),
+        (Method::POST, "/v1/orders/{id}/assign", Some(DELIVERER)),
+        (Method::POST, "/v1/orders/{id}/deliver", Some(DELIVERER)),
         (Method::POST, "/v1/sagas/{id}/retry", Some(ADMIN)),
         (Method::POST, "/v1/sagas/{id}/skip", Some(ADMIN)),
         (Method::POST, "/v1/sagas/{id}/resolve", Some(ADMIN)),
@@ -62,6 +66,7 @@ fn expected() -> Vec<(Method, &'static str, Option<&'static [Role]>)> {
         (Method::POST, "/v1/projections/{name}/rebuild", Some(ADMIN)),
         (Method::POST, "/v1/projections/{name}/verify", Some(ADMIN)),
         (Method::POST, "/v1/webhooks/payments/{provider}", None),
+        (Method::POST, "/v1/webhooks/partners/{partner_id}", None),
     ]
 }
 
@@ -249,6 +254,12 @@ fn the_document_describes_every_route_its_header_and_its_problems() {
         "quote_used",
         "quote_expired",
         "too_late",
+        "not_confirmed",
+        "not_ready",
+        "not_taken",
+        "already_taken",
+        "called_off",
+        "stale_version",
         "unknown_product",
         "mixed_partners",
         "quantity_out_of_range",

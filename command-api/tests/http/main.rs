@@ -9,6 +9,7 @@
 mod access;
 mod broker;
 mod customers;
+mod delivery;
 mod inventory;
 mod lost;
 mod orders;

@@ -179,6 +179,8 @@ impl Shop {
             pool: self.pool.clone(),
             vault: self.vault.clone(),
             nats: None,
+            tokens: Arc::clone(&self.tokens),
+            clock: self.clock.clone(),
         }
     }
 

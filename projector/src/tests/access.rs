@@ -4,11 +4,13 @@ use http::Method;
 use service_kit::{Access, Role};
 use uuid::Uuid;
 
+use crate::keys_route;
 use crate::service::api;
 use crate::testing::Shop;
 
 /// Every GET of the read side and who may use it, as the contract says.
 const TABLE: &[(&str, &[Role], bool)] = &[
+    ("/.well-known/jwks.json", &[], true),
     ("/v1/catalog", &[], true),
     ("/v1/customers", &[Role::Admin], false),
     ("/v1/customers/{id}", &[Role::Admin], false),
@@ -56,26 +58,17 @@ const TABLE: &[(&str, &[Role], bool)] = &[
 
 #[test]
 fn the_contracts_table_lists_every_route_there_is() {
-    let api = api();
-    let mut routes: Vec<&str> = api
-        .access_table()
-        .iter()
-        .map(|rule| rule.path.as_str())
-        .collect();
+    let (api, keys) = (api(), keys_route::routes());
+    let table = || api.access_table().iter().chain(keys.access_table());
+    let mut routes: Vec<&str> = table().map(|rule| rule.path.as_str()).collect();
     routes.sort_unstable();
     let expected: Vec<&str> = TABLE.iter().map(|(path, ..)| *path).collect();
     assert_eq!(routes, expected);
     assert!(
-        api.access_table()
-            .iter()
-            .all(|rule| rule.method == Method::GET),
+        table().all(|rule| rule.method == Method::GET),
         "the read side answers GET alone"
     );
-    assert!(
-        api.access_table()
-            .iter()
-            .all(|rule| rule.access != Access::Signed)
-    );
+    assert!(table().all(|rule| rule.access != Access::Signed));
 }
 
 #[tokio::test]
