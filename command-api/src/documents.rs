@@ -190,66 +190,107 @@ impl IntoResponses for SagaInvalid {
     }
 }
 
-/// What is passed on to the projector can be answered with besides.
-pub(crate) struct DeskProblems;
+/// What a route without a command can be answered with besides.
+pub(crate) struct OpenProblems;
 
-impl IntoResponses for DeskProblems {
+impl IntoResponses for OpenProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[
-            (
-                "409",
-                "`projection_busy`: a rebuild or a comparison of it is under way, or cannot be made now",
-            ),
-            ("429", "`rate_limited`: too much at once; see `Retry-After`"),
-            (
-                "503",
-                "`projector_unavailable`: no projector runs, or it cannot reach its servers; `not_finished`: a comparison \
-                 that takes long and goes on; `broker_unavailable`",
-            ),
-        ])
-    }
-}
-
-/// What is passed on to the desk of sagas can be answered with besides.
-pub(crate) struct SagaProblems;
-
-impl IntoResponses for SagaProblems {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[
-            (
-                "400",
-                "The body or a header cannot be read (`unreadable_json`, `idempotency_key_missing`, `idempotency_key_invalid`)",
-            ),
-            (
-                "409",
-                "The saga stands otherwise than the command needs it to, perhaps because another operator was faster: \
-                 `not_waiting`: it goes on by itself; `already_ended`; `turns_back_already`; `too_late`: its money is being \
-                 taken, or was; `other_step`: another step is stuck; `nothing_to_retry`; `refused_already`; `known_inside`: \
-                 our own histories know; `cannot_skip`; `poisoned`, `contradiction`: its history cannot be acted on",
-            ),
+            ("400", "The body cannot be read (`unreadable_json`)"),
             ("413", "`body_too_large`: over 1 MiB"),
             ("415", "`unsupported_media_type`: send `application/json`"),
-            ("429", "`rate_limited`: too much at once; see `Retry-After`"),
+            (
+                "422",
+                "`invalid`: readable and not acceptable, `errors` names each field",
+            ),
+            (
+                "429",
+                "`rate_limited`: too many attempts from here or for this address; see `Retry-After`",
+            ),
             (
                 "503",
-                "Come back after `Retry-After` with the same Idempotency-Key: `orchestrator_unavailable`: no \
-                 saga-orchestrator runs, and nothing was ordered; `timed_out`: it has not answered in time, and may have \
-                 taken the command; `broker_unavailable`, `busy`, `newer_events`",
+                "Come back after `Retry-After`: `broker_unavailable`, `database_unavailable`, `busy`, `newer_events`, \
+                 `timed_out`",
             ),
         ])
     }
 }
 
-/// 422 of an operator's command.
-pub(crate) struct SagaInvalid;
+/// 401 of signing in.
+pub(crate) struct BadCredentials;
 
-impl IntoResponses for SagaInvalid {
+impl IntoResponses for BadCredentials {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(
+            "401",
+            "`invalid_credentials`: no account has this address and password, or it is closed",
+        )])
+    }
+}
+
+/// 401 of refreshing.
+pub(crate) struct BadRefreshToken;
+
+impl IntoResponses for BadRefreshToken {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(
+            "401",
+            "`invalid_refresh_token`: unknown, used before, or its time or its session is over",
+        )])
+    }
+}
+
+/// 422 of codes.
+pub(crate) struct BadCode;
+
+impl IntoResponses for BadCode {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[(
             "422",
-            "`invalid`: `errors` names each member of the body that is missing or not acceptable (`/reason`, `/step`, \
-             `/outcome`, `/evidence`, `/order_id`); `payment_not_named`: the evidence for an authorisation names no \
-             payment of the provider; `idempotency_key_reused`: the key was used for another command",
+            "`code_invalid`: the code is wrong, used, too old, or was tried too often; `invalid`: `errors` names each \
+             field that is not acceptable",
+        )])
+    }
+}
+
+/// 403 of changing a password.
+pub(crate) struct WrongPassword;
+
+impl IntoResponses for WrongPassword {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(
+            "403",
+            "`wrong_password`: the current password is another one, or the caller has none",
+        )])
+    }
+}
+
+/// 409 of an address.
+pub(crate) struct EmailTaken;
+
+impl IntoResponses for EmailTaken {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[("409", "`email_taken`: another customer has this address")])
+    }
+}
+
+/// 409 of an account.
+pub(crate) struct AccountClosed;
+
+impl IntoResponses for AccountClosed {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[("409", "`account_closed`: the account is closed")])
+    }
+}
+
+/// 409 of changing one's own account.
+pub(crate) struct AccountConflicts;
+
+impl IntoResponses for AccountConflicts {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(
+            "409",
+            "`email_taken`: another customer has this address; `account_closed`: the account is closed",
         )])
     }
 }

@@ -12,7 +12,10 @@ use event_schema::{Position, Subject, Version};
 use event_store::{Executed, Executor, Freshness, Stop, Work};
 use service_kit::crypto::InstallationKey;
 use service_kit::idempotency::IdempotencyKey;
+use service_kit::mail::Mailer;
+use service_kit::passwords::Passwords;
 use service_kit::payment::ProviderAccount;
+use service_kit::signing::Tokens;
 use service_kit::{Caller, Clock, Problem, Vault};
 
 use crate::command::Command;
@@ -38,6 +41,9 @@ pub(crate) struct Parts {
     pub(crate) provider: ProviderAccount,
     pub(crate) policy: Policy,
     pub(crate) quote_ttl: Duration,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) passwords: Passwords,
+    pub(crate) mailer: Mailer,
 }
 
 impl Deref for Door {

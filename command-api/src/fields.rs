@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::Uri;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -24,6 +27,10 @@ pub(crate) const ADDRESS_CHARS_MAX: usize = 500;
 pub(crate) const REASON_CHARS_MAX: usize = 500;
 /// SKUs.
 pub(crate) const SKU_CHARS_MAX: usize = 100;
+/// Where pushed messages go: tokens of the large services have a few hundred characters.
+pub(crate) const PUSH_TOKEN_CHARS_MAX: usize = 1_024;
+/// Nobody who lives was born before this year.
+const BIRTH_YEAR_MIN: i16 = 1900;
 /// RFC 5321.
 const EMAIL_CHARS_MAX: usize = 254;
 const EMAIL_LOCAL_CHARS_MAX: usize = 64;
@@ -151,6 +158,33 @@ pub(crate) fn phone(validation: &mut Validation, pointer: &str, text: &str) -> S
         validation.add(pointer, "invalid", "this is not a telephone number");
     }
     trimmed.to_owned()
+}
+
+/// The day on which a command is decided.
+pub(crate) fn today(now: Timestamp) -> Date {
+    now.to_zoned(TimeZone::UTC).date()
+}
+
+/// A day of birth, as `YYYY-MM-DD`.
+pub(crate) fn birth_date(
+    validation: &mut Validation,
+    pointer: &str,
+    text: &str,
+    today: Date,
+) -> String {
+    let day = text
+        .trim()
+        .parse::<Date>()
+        .ok()
+        .filter(|day| day.to_string() == text.trim());
+    if day.is_none_or(|day| day.year() < BIRTH_YEAR_MIN || day > today) {
+        validation.add(
+            pointer,
+            "invalid",
+            "this is not a day of birth of the form 1990-12-31",
+        );
+    }
+    text.trim().to_owned()
 }
 
 /// An address on the web, `http` or `https`, without a user in it.

@@ -15,6 +15,8 @@
 )]
 
 mod answer;
+mod assignments;
+mod auth;
 mod body;
 mod broker_door;
 mod command;
@@ -24,12 +26,15 @@ mod door;
 mod fields;
 mod if_match;
 mod inventory;
+mod me;
 mod offers;
 mod orders;
 mod partners;
+mod payment_providers;
 mod problem;
 mod products;
 mod projections;
+mod resources;
 mod role;
 mod routes;
 mod sagas;

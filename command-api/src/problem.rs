@@ -8,6 +8,7 @@ use domain::{
 };
 use event_schema::ids::ProductId;
 use event_store::{AppendError, ExecuteError, LoadError, LogRewound};
+use http::StatusCode;
 use service_kit::Problem;
 use service_kit::problem::FieldError;
 
@@ -44,6 +45,20 @@ impl Refusal {
             "email_taken",
             "another customer has this e-mail address",
         ))
+    }
+
+    pub(crate) fn unknown_partner() -> Self {
+        invalid("/partner_id", "there is no such partner".to_owned())
+    }
+
+    /// `by_card` tells whether the provider takes new orders at all.
+    pub(crate) fn provider_inactive(provider: &str, by_card: bool) -> Self {
+        let detail = if by_card {
+            format!("`{provider}` takes no orders on its hosted page for now; pay by card")
+        } else {
+            format!("`{provider}` takes no new orders for now")
+        };
+        Self(Problem::conflict("provider_inactive", detail))
     }
 
     pub(crate) fn sku_taken() -> Self {
@@ -246,6 +261,44 @@ impl From<fulfilment::Rejection> for Refusal {
             | Rejection::Stock { .. } => unexpected(&rejection),
         }
     }
+}
+
+/// The one answer to a wrong password, an unknown address and a closed account.
+pub(crate) fn invalid_credentials() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "invalid_credentials")
+        .detail("there is no account with this e-mail address and password")
+        .challenge(r#"Bearer realm="waybill""#)
+}
+
+/// The password that a change has to name is another one.
+pub(crate) fn wrong_password() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "wrong_password")
+        .detail("this is not the account's password")
+}
+
+/// The one answer to a refresh token that is unknown, used, or over.
+pub(crate) fn invalid_refresh_token() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "invalid_refresh_token")
+        .detail("this refresh token is of no use (any more); sign in again")
+        .challenge(r#"Bearer realm="waybill""#)
+}
+
+/// The one answer to a code that is wrong, used, too old, or tried too often.
+pub(crate) fn invalid_code() -> Problem {
+    Problem::unprocessable(
+        "code_invalid",
+        "this code is not, or no longer, the one that was sent; ask for another",
+    )
+}
+
+/// Signing in was tried too often from here, or for this address.
+pub(crate) fn too_many_attempts(wait: Duration) -> Problem {
+    Problem::too_many_requests("too many attempts; wait a little", wait)
+}
+
+/// A closed account is not changed any more.
+pub(crate) fn account_closed() -> Problem {
+    Refusal::from(customer::Rejection::Deactivated).0
 }
 
 /// Why a command did not happen.

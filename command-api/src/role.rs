@@ -16,9 +16,13 @@ const ROLE: &str = "command-api";
 /// When a server stays away or is not as it has to be, or the address is taken.
 pub async fn run(settings: Arc<Settings>) -> anyhow::Result<()> {
     run_role(settings, ROLE, async |settings, lifetimes| {
+        let first_admin = settings.first_admin.clone();
         let deps = Deps::connect(settings, ROLE).await?;
         let tokens = Arc::clone(&deps.tokens);
         let service = Service::new(deps).await?;
+        if let Some(admin) = &first_admin {
+            service.ensure_first_admin(admin).await?;
+        }
         let readiness = Readiness::new();
         service.readiness(&readiness);
         let api = service.api();

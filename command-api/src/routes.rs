@@ -6,16 +6,27 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 
 use crate::door::Door;
 use crate::{
-    customers, inventory, offers, orders, partners, products, projections, sagas, webhooks,
+    assignments, auth, customers, inventory, me, offers, orders, partners, payment_providers,
+    products, projections, resources, sagas, webhooks,
 };
 
-const AREAS: [(&str, &str); 9] = [
+const AREAS: [(&str, &str); 13] = [
+    (
+        "auth",
+        "Signing up, in and out, and proving who one is; see `docs/identity.md`",
+    ),
+    ("me", "One's own account"),
     ("customers", "People with a role"),
+    ("resources", "Cloud resources, and who has them"),
     ("partners", "Sellers"),
     ("products", "What can be sold"),
     ("offers", "Who sells what for how much"),
     ("inventory", "How much there is"),
     ("orders", "Check, place, cancel, prepare, take, deliver"),
+    (
+        "payment-providers",
+        "By whom orders are paid, and whether new ones may be",
+    ),
     (
         "sagas",
         "What became of orders, and what a person can do about it",
@@ -42,12 +53,17 @@ pub(crate) fn api() -> ApiRouter<Door> {
         .tags(Some(AREAS.map(tag)))
         .build();
     [
+        auth::register,
+        me::register,
         customers::register,
+        resources::register,
+        assignments::register,
         partners::register,
         products::register,
         offers::register,
         inventory::register,
         orders::register,
+        payment_providers::register,
         sagas::register,
         projections::register,
         webhooks::register,

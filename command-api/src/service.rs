@@ -11,11 +11,15 @@ use domain::fulfilment::Policy;
 use event_store::{Executor, JetStreamStore};
 use service_kit::crypto::InstallationKey;
 use service_kit::http::Readiness;
+use service_kit::mail::Mailer;
+use service_kit::oidc::Outside;
+use service_kit::passwords::Passwords;
 use service_kit::payment::ProviderAccount;
-use service_kit::settings::Settings;
+use service_kit::settings::{FirstAdmin, Settings};
 use service_kit::signing::{SigningKey, Tokens};
 use service_kit::{ApiRouter, Clock, Shutdown, Vault, nats, postgres, vault};
 
+use crate::auth;
 use crate::broker_door;
 use crate::door::{Door, Parts};
 use crate::orders::quote::Quotes;
@@ -47,6 +51,10 @@ pub struct Deps {
     pub policy: Policy,
     /// How long a quote is good.
     pub quote_ttl: Duration,
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// Sends codes to people.
+    pub mailer: Mailer,
 }
 
 impl fmt::Debug for Deps {
@@ -65,6 +73,7 @@ impl Deps {
         let key =
             SigningKey::load_or_create(&settings.signing_key_file).context("the signing key")?;
         let installation = key.installation_key().context("the installation's key")?;
+        let outside = settings.oidc.as_ref().map(Outside::of).transpose()?;
         let database_url = settings.database_url()?;
         let database = postgres::connect(database_url, role, DATABASE_CONNECTIONS_MAX).await?;
         postgres::wait_until_migrated(&database, &vault::migrator()).await?;
@@ -77,7 +86,9 @@ impl Deps {
             nats: client,
             vault: Vault::new(database.clone(), &installation)?,
             database,
-            tokens: Arc::new(Tokens::new(&key, clock.clone())),
+            tokens: Arc::new(Tokens::new(&key, clock.clone()).accepting(outside)),
+            passwords: Passwords::new()?,
+            mailer: Mailer::of(&settings)?,
             provider: ProviderAccount::of(&settings, &installation),
             policy: policy(&settings),
             quote_ttl: settings.quote_ttl,
@@ -131,6 +142,9 @@ impl Service {
             provider: deps.provider,
             policy: deps.policy,
             quote_ttl: deps.quote_ttl,
+            tokens: Arc::clone(&deps.tokens),
+            passwords: deps.passwords,
+            mailer: deps.mailer,
         });
         Ok(Self {
             door,
@@ -138,6 +152,14 @@ impl Service {
             database: deps.database,
             tokens: deps.tokens,
         })
+    }
+
+    /// Sees to it that the first admin exists; whoever exists is left as he is. Any number of replicas may do this.
+    ///
+    /// # Errors
+    /// When the password cannot be one, or a server fails.
+    pub async fn ensure_first_admin(&self, admin: &FirstAdmin) -> anyhow::Result<()> {
+        auth::ensure(&self.door, admin).await
     }
 
     /// The routes with their rules, for `ServerBuilder::api`.
@@ -179,10 +201,16 @@ impl Service {
             self.nats.clone(),
             self.api(),
             Arc::clone(&self.tokens),
-            shutdown,
+            shutdown.clone(),
         );
+        let upkeep = async {
+            auth::keep_up(self.door.clone(), shutdown).await;
+            // It ends with the shutdown, which the door sees to the end.
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             ended = door => ended,
+            () = upkeep => Ok(()),
             rewound = self.door.executor.store().rewound() => Err(rewound.into()),
         }
     }

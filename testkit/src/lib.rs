@@ -9,13 +9,16 @@
 )]
 
 mod deployment;
+mod mail_server;
 mod market;
+mod packages;
 mod patience;
 mod person;
 mod program;
 mod shop;
 
 pub use deployment::{Deployment, Layout, Role, Servers};
+pub use mail_server::{MailServer, Received};
 pub use market::{Market, Product};
 pub use patience::{PATIENCE, Told};
 pub use person::{Answer, Person, answer};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use event_store::{EventStore, Executor, JetStreamStore};
 use service_kit::crypto::InstallationKey;
+use service_kit::oidc::Outside;
 use service_kit::signing::{SigningKey, Tokens};
 use service_kit::vault::Vault;
 use service_kit::{Clock, Settings, nats, postgres};
@@ -35,9 +36,10 @@ impl Handles {
         let key = SigningKey::load_or_create(&settings.signing_key_file)?;
         let clock = Clock::system();
         let installation_key = key.installation_key()?;
+        let outside = settings.oidc.as_ref().map(Outside::of).transpose()?;
         Ok(Self {
             vault: Vault::new(pool.clone(), &installation_key)?,
-            tokens: Arc::new(Tokens::new(&key, clock.clone())),
+            tokens: Arc::new(Tokens::new(&key, clock.clone()).accepting(outside)),
             executor: Executor::new(store),
             installation_key,
             settings,

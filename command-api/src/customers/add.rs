@@ -6,22 +6,19 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use domain::customer::{Add, Command as Wanted, Customer};
-use event_schema::customer::Role as StoredRole;
 use event_schema::{Position, Sealed, Version};
 use event_store::{Claim, Stop, Work};
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::{Caller, Problem, Role, Validation};
 
+use super::{EMAIL_RULE, stored};
 use crate::answer::Answer;
 use crate::body::Fields;
 use crate::command::Command;
-use crate::documents::{CommandProblems, Invalid, KeyRequired};
+use crate::documents::{CommandProblems, EmailTaken, Invalid, KeyRequired};
 use crate::door::Door;
 use crate::fields::{self, NAME_CHARS_MAX};
 use crate::problem::Refusal;
-
-/// The rule that an address belongs to one customer.
-const EMAIL_RULE: &str = "email";
 
 /// Somebody to add.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -69,9 +66,7 @@ struct Content<'a> {
             ("ETag" = String, description = "The customer's version"),
             ("Waybill-Position" = u64, description = "Where in the log this became true"),
         )),
-        (status = 409, description = "`email_taken`: another customer has this address", body = Problem,
-            content_type = "application/problem+json"),
-        CommandProblems, Invalid,
+        EmailTaken, CommandProblems, Invalid,
     ),
 )]
 pub(crate) async fn add_customer(
@@ -93,9 +88,7 @@ pub(crate) async fn add_customer(
     };
     let command = door.command("customers.add", &caller, Some(&key), &content)?;
     let id = command.id().uuid();
-    let email_key = door
-        .installation
-        .keyed_hash(EMAIL_RULE, fields::normalised_email(&email).as_bytes());
+    let email_key = door.email_key(&email);
 
     // Asked first without a key for the person, so that a refused command leaves none behind.
     let known = door
@@ -157,14 +150,5 @@ fn admit(
     match work.holder(EMAIL_RULE, email_key)? {
         Some(_) => Err(Stop::rejected(Refusal::email_taken())),
         None => Ok(None),
-    }
-}
-
-fn stored(role: Role) -> StoredRole {
-    match role {
-        Role::Customer => StoredRole::Customer,
-        Role::Deliverer => StoredRole::Deliverer,
-        Role::Partner => StoredRole::Partner,
-        Role::Admin => StoredRole::Admin,
     }
 }

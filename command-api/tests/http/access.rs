@@ -16,6 +16,11 @@ const CUSTOMER_ADMIN: &[Role] = &[Role::Customer, Role::Admin];
 /// The table of the API's description, typed in again by hand; `None` is signed.
 fn expected() -> Vec<(Method, &'static str, Option<&'static [Role]>)> {
     vec![
+        (Method::PATCH, "/v1/customers/{id}", Some(ADMIN)),
+        (Method::DELETE, "/v1/customers/{id}", Some(ADMIN)),
+        (Method::PATCH, "/v1/me", Some(&Role::ALL)),
+        (Method::DELETE, "/v1/me", Some(&Role::ALL)),
+        (Method::POST, "/v1/auth/password/change", Some(&Role::ALL)),
         (Method::POST, "/v1/customers", Some(ADMIN)),
         (Method::POST, "/v1/partners", Some(ADMIN)),
         (Method::PATCH, "/v1/partners/{id}", Some(ADMIN)),
@@ -70,6 +75,22 @@ fn expected() -> Vec<(Method, &'static str, Option<&'static [Role]>)> {
     ]
 }
 
+/// Routes for everybody, signed in or not.
+fn open() -> Vec<(Method, &'static str)> {
+    [
+        "/v1/auth/register",
+        "/v1/auth/login",
+        "/v1/auth/refresh",
+        "/v1/auth/logout",
+        "/v1/auth/verify-email",
+        "/v1/auth/verify-email/send",
+        "/v1/auth/password/forgot",
+        "/v1/auth/password/reset",
+    ]
+    .map(|path| (Method::POST, path))
+    .to_vec()
+}
+
 #[tokio::test]
 async fn the_access_table_is_the_published_one() {
     let shop = Shop::open().await;
@@ -81,6 +102,11 @@ async fn the_access_table_is_the_published_one() {
     let mut wanted: Vec<_> = expected()
         .iter()
         .map(|(method, path, _)| (method.to_string(), (*path).to_owned()))
+        .chain(
+            open()
+                .into_iter()
+                .map(|(method, path)| (method.to_string(), path.to_owned())),
+        )
         .collect();
     ours.sort();
     wanted.sort();
@@ -98,10 +124,39 @@ async fn the_access_table_is_the_published_one() {
                 wanted.sort();
                 assert_eq!(ours, wanted, "{method} {path}");
             }
+            (Access::Authenticated, Some(wanted)) => assert_eq!(wanted, Role::ALL),
             (Access::Signed, None) => {}
             (rule, _) => panic!("{method} {path} has the rule {rule:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn open_routes_ask_for_no_token_and_are_described_with_their_problems() {
+    let shop = Shop::open().await;
+    let document = serde_json::to_value(command_api::openapi()).unwrap();
+    for (method, path) in open() {
+        let rule = shop
+            .rules
+            .iter()
+            .find(|rule| rule.method == method && rule.path == path)
+            .unwrap();
+        assert_eq!(rule.access, Access::Public, "{path}");
+        let empty = shop
+            .nobody(method.clone(), path)
+            .json(&json!({}))
+            .send()
+            .await;
+        empty.is_problem(422, "invalid");
+        let operation = &document["paths"][path]["post"];
+        assert!(operation["operationId"].is_string() && !operation["security"].is_array());
+        for status in ["400", "413", "415", "422", "429", "503", "default"] {
+            let schema = &operation["responses"][status]["content"]["application/problem+json"]["schema"]
+                ["$ref"];
+            assert_eq!(schema, "#/components/schemas/Problem", "{path} {status}");
+        }
+    }
+    assert_eq!(shop.log_end().await, 0);
 }
 
 #[tokio::test]
@@ -228,7 +283,10 @@ fn the_document_describes_every_route_its_header_and_its_problems() {
             .rfind(|(status, _)| status.starts_with('2'))
             .unwrap()
             .1;
-        if path != "/v1/orders/check" && !path.starts_with("/v1/projections/") {
+        if path != "/v1/orders/check"
+            && !path.starts_with("/v1/auth/")
+            && !path.starts_with("/v1/projections/")
+        {
             assert!(
                 success["headers"]["Waybill-Position"].is_object(),
                 "{method} {path}"
@@ -248,6 +306,11 @@ fn the_document_describes_every_route_its_header_and_its_problems() {
     let text = document.to_string();
     for code in [
         "email_taken",
+        "account_closed",
+        "invalid_credentials",
+        "invalid_refresh_token",
+        "code_invalid",
+        "wrong_password",
         "sku_taken",
         "insufficient_stock",
         "out_of_stock",

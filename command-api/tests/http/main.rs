@@ -7,6 +7,8 @@
 )]
 
 mod access;
+mod accounts;
+mod auth;
 mod broker;
 mod customers;
 mod delivery;

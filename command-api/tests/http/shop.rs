@@ -18,9 +18,13 @@ use domain::fulfilment::Policy;
 use event_schema::{Position, Recorded};
 use event_store::{EventStore, Executor, InMemoryStore};
 use service_kit::http::{HttpLimits, ServerBuilder};
+use service_kit::mail::Mailer;
+use service_kit::passwords::Passwords;
 use service_kit::payment::ProviderAccount;
+use service_kit::settings::SmtpSettings;
 use service_kit::signing::{SigningKey, Tokens};
 use service_kit::{Clock, Role, RouteRule, Vault, postgres, vault};
+use testkit::MailServer;
 
 pub const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
 const TOKEN_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -196,6 +200,12 @@ impl Shop {
             },
             policy: Policy::default(),
             quote_ttl: QUOTE_TTL,
+            passwords: Passwords::new().unwrap(),
+            mailer: Mailer::smtp(&SmtpSettings {
+                url: mail_server().await.url().into(),
+                from: "Shop <shop@example.com>".into(),
+            })
+            .unwrap(),
         };
         Self::of(deps, Uuid::now_v7()).await
     }
@@ -213,6 +223,8 @@ impl Shop {
         let service = Service::new(deps.clone()).await.unwrap();
         let limits = HttpLimits {
             rate_limit: None,
+            // So that a test can say from where a request comes; without the header it comes from this machine.
+            trusted_hops: 1,
             ..HttpLimits::default()
         };
         let (router, _, rules) = ServerBuilder::new(limits)
@@ -229,6 +241,14 @@ impl Shop {
             deps,
             admin,
         }
+    }
+
+    pub fn tokens(&self) -> &Tokens {
+        &self.deps.tokens
+    }
+
+    pub fn passwords(&self) -> &Passwords {
+        &self.deps.passwords
     }
 
     pub fn token(&self, role: Role, subject: Uuid) -> String {
@@ -376,6 +396,13 @@ impl Shop {
             .send()
             .await
     }
+}
+
+/// The mail server that all tests of this process share.
+pub async fn mail_server() -> &'static MailServer {
+    tokio::task::spawn_blocking(MailServer::shared)
+        .await
+        .unwrap()
 }
 
 pub fn partner() -> Value {

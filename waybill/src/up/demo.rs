@@ -10,9 +10,13 @@ use domain::customer::Customer;
 use event_schema::ids::derived;
 use event_store::{Executor, Freshness};
 use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use service_kit::crypto::command_id;
+use service_kit::settings::FirstAdmin;
 use uuid::Uuid;
+
+use crate::handles::Handles;
 
 /// Changed with the seeded data, so that an older data folder is not asked for the same keys with other bodies.
 const SEED_VERSION: &str = "demo-1";
@@ -79,9 +83,43 @@ const CUSTOMERS: &[(&str, &str)] = &[
     ("Grace Hopper", "grace@example.com"),
 ];
 
+const ADMIN_EMAIL: &str = "admin@example.com";
+/// Hex digits: 80 bits.
+const ADMIN_PASSWORD_CHARS: usize = 20;
+
 /// The admin on whose behalf the demo is seeded.
 pub fn admin_id() -> Uuid {
     derived(&["demo", "admin"])
+}
+
+/// The first admin: that of the settings, or one of the demo's own, whose password is the same at every start and
+/// different in every installation.
+pub fn first_admin(handles: &Handles) -> FirstAdmin {
+    let own = || {
+        let hash = handles
+            .installation_key
+            .keyed_hash("demo-admin-password", b"");
+        FirstAdmin {
+            email: ADMIN_EMAIL.to_owned(),
+            password: SecretString::from(
+                hash.chars().take(ADMIN_PASSWORD_CHARS).collect::<String>(),
+            ),
+        }
+    };
+    handles.settings.first_admin.clone().unwrap_or_else(own)
+}
+
+/// How to sign in as the first admin; a password from the settings is not repeated.
+pub fn admin_login(handles: &Handles) -> String {
+    let admin = first_admin(handles);
+    match &handles.settings.first_admin {
+        Some(_) => format!("Admin: {}, with WAYBILL_ADMIN_PASSWORD", admin.email),
+        None => format!(
+            "Admin: {}, password {} (POST /v1/auth/login)",
+            admin.email,
+            admin.password.expose_secret()
+        ),
+    }
 }
 
 /// Seeds the demo shop unless that was finished before.

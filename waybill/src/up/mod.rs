@@ -14,6 +14,8 @@ use axum::Router;
 use event_store::topology;
 use secrecy::ExposeSecret;
 use service_kit::http::Readiness;
+use service_kit::mail::Mailer;
+use service_kit::passwords::Passwords;
 use service_kit::payment::ProviderAccount;
 use service_kit::process::{self, Served};
 use service_kit::{Lifetimes, Role, Settings, nats};
@@ -151,14 +153,21 @@ async fn services(
         provider: provider.clone(),
         policy: command_api::policy(settings),
         quote_ttl: settings.quote_ttl,
+        passwords: Passwords::new()?,
+        mailer: Mailer::of(settings)?,
     })
     .await?;
+    commands
+        .ensure_first_admin(&demo::first_admin(handles))
+        .await?;
     let queries = projector::Service::new(projector::Deps {
         instance: settings.instance.clone(),
         store: Arc::clone(handles.executor.store()),
         pool: handles.pool.clone(),
         vault: handles.vault.clone(),
         nats: Some(handles.nats.clone()),
+        tokens: Arc::clone(&handles.tokens),
+        clock: handles.clock.clone(),
     })
     .await?;
     let sagas = saga_orchestrator::Service::new(saga_orchestrator::Deps {
@@ -198,6 +207,7 @@ async fn tell(handles: &Handles, running: &Running, settings: &Settings) -> anyh
         data_dir: &data_dir.display().to_string(),
         admin_token: &admin_token,
         customer_token: &customer_token,
+        admin: &demo::admin_login(handles),
         demo: &demo,
     };
     story.lines().iter().for_each(out::line);

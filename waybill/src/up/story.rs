@@ -18,6 +18,8 @@ pub struct Story<'a> {
     pub admin_token: &'a str,
     /// A ready token.
     pub customer_token: &'a str,
+    /// How to sign in as the first admin.
+    pub admin: &'a str,
     /// The seeded shop.
     pub demo: &'a Demo,
 }
@@ -93,6 +95,7 @@ impl Story<'_> {
             "Paste these lines into a shell; Ctrl-C here ends everything.".into(),
             String::new(),
         ];
+        lines.push(format!("# {}", self.admin));
         lines.extend(self.preparation());
         for (heading, chapter) in self.chapters() {
             lines.push(format!("\n# {heading}"));
