@@ -2,6 +2,7 @@
 
 mod apply;
 mod routes;
+mod row;
 #[cfg(test)]
 mod tests;
 
@@ -16,11 +17,18 @@ pub(crate) use routes::routes;
 
 /// The projection's name.
 pub const NAME: &str = "customers";
-pub(crate) const MIGRATIONS: &[Embedded] = &[Embedded {
-    version: 30,
-    name: "customers",
-    sql: include_str!("tables.sql"),
-}];
+pub(crate) const MIGRATIONS: &[Embedded] = &[
+    Embedded {
+        version: 30,
+        name: "customers",
+        sql: include_str!("tables.sql"),
+    },
+    Embedded {
+        version: 31,
+        name: "customers: account",
+        sql: include_str!("account.sql"),
+    },
+];
 
 /// One row a customer.
 pub struct Customers;

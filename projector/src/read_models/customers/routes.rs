@@ -14,6 +14,8 @@ use super::NAME;
 use crate::http::{Answer, Asked, ReadSide, database};
 
 const READS: &[&str] = &[NAME];
+/// Where everybody finds his own picture.
+const AVATAR: &str = "/v1/me/avatar";
 const ADMINS: Access = Access::Roles(&[Role::Admin]);
 
 /// A customer.
@@ -25,12 +27,24 @@ pub struct Customer {
     pub name: Option<String>,
     /// E-mail address; null when the personal data was erased.
     pub email: Option<String>,
+    /// Whether the person showed that the address is his.
+    pub email_verified: bool,
     /// What the person may do.
     pub role: String,
+    /// Whom a partner's person acts for.
+    pub partner_id: Option<Uuid>,
+    /// Telephone number.
+    pub phone: Option<String>,
+    /// Day of birth.
+    pub birth_date: Option<String>,
+    /// `active`, `deactivated` or `erased`.
+    pub status: String,
     /// When the customer was added.
     #[schema(value_type = String, format = DateTime)]
     #[sqlx(try_from = "jiff_sqlx::Timestamp")]
     pub created_at: Timestamp,
+    #[serde(skip)]
+    avatar: Option<String>,
     #[serde(skip)]
     version: i64,
 }
@@ -46,6 +60,18 @@ pub struct Me {
     pub name: Option<String>,
     /// E-mail address; null as the name.
     pub email: Option<String>,
+    /// Whether the caller showed that the address is his.
+    pub email_verified: bool,
+    /// The partner that the caller acts for.
+    pub partner_id: Option<Uuid>,
+    /// Telephone number.
+    pub phone: Option<String>,
+    /// Day of birth.
+    pub birth_date: Option<String>,
+    /// `active`, `deactivated` or `erased`; null for a caller who is no customer of the shop.
+    pub status: Option<String>,
+    /// Where the caller's picture is, if there is one.
+    pub avatar_url: Option<String>,
     /// When the customer was added.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub created_at: Option<Timestamp>,
@@ -70,7 +96,8 @@ async fn list(
     let reading = read.reading(asked, READS, None).await?;
     let (at, id) = page.after.unzip();
     let rows: Vec<Customer> = sqlx::query_as(
-        "select id, name, email, role, created_at, version from read.customers
+        "select id, name, email, email_verified, role, partner_id, phone, birth_date, status, created_at, avatar, version
+         from read.customers
          where $1::timestamptz is null or (created_at, id) > ($1, $2)
          order by created_at, id limit $3",
     )
@@ -116,15 +143,34 @@ async fn me(
     let reading = read.reading(asked, READS, Some(caller.subject)).await?;
     let row = find(&read, caller.subject).await?;
     let version = row.as_ref().map(|row| row.version);
-    let (name, email, created_at) = row.map_or((None, None, None), |row| {
-        (row.name, row.email, Some(row.created_at))
-    });
-    let answer = reading.answer(Me {
-        id: caller.subject,
-        roles: caller.roles,
-        name,
-        email,
-        created_at,
+    let partner_id = caller.partner_id();
+    let answer = reading.answer(match row {
+        Some(row) => Me {
+            id: row.id,
+            roles: caller.roles,
+            name: row.name,
+            email: row.email,
+            email_verified: row.email_verified,
+            partner_id,
+            phone: row.phone,
+            birth_date: row.birth_date,
+            status: Some(row.status),
+            avatar_url: row.avatar.map(|_| AVATAR.to_owned()),
+            created_at: Some(row.created_at),
+        },
+        None => Me {
+            id: caller.subject,
+            roles: caller.roles,
+            name: None,
+            email: None,
+            email_verified: false,
+            partner_id,
+            phone: None,
+            birth_date: None,
+            status: None,
+            avatar_url: None,
+            created_at: None,
+        },
     });
     Ok(match version {
         Some(version) => answer.version(version),
@@ -134,7 +180,8 @@ async fn me(
 
 async fn find(read: &ReadSide, id: Uuid) -> Result<Option<Customer>, Problem> {
     sqlx::query_as(
-        "select id, name, email, role, created_at, version from read.customers where id = $1",
+        "select id, name, email, email_verified, role, partner_id, phone, birth_date, status, created_at, avatar, version
+         from read.customers where id = $1",
     )
     .bind(id)
     .fetch_optional(read.pool())

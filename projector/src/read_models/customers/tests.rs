@@ -4,8 +4,14 @@ use serde_json::{Value, json};
 use service_kit::Role;
 use uuid::Uuid;
 
-use crate::testing::Shop;
+use event_schema::customer::{
+    AvatarChanged, Deactivated, EmailChanged, EmailVerified, Erased, Event, ProfileChanged,
+    Role as StoredRole, RoleChanged,
+};
+use event_schema::ids::PartnerId;
+
 use crate::testing::stories::customer;
+use crate::testing::{Shop, to};
 
 #[tokio::test]
 async fn a_customer_is_shown_with_the_data_that_his_key_opens() {
@@ -38,6 +44,98 @@ async fn a_customer_whose_key_is_gone_when_he_is_projected_has_no_name() {
         (&got.body["name"], &got.body["email"]),
         (&Value::Null, &Value::Null)
     );
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_customer_is_shown_to_himself_and_to_admins() {
+    let shop = Shop::new().await.open().await;
+    let (ada, partner) = (Uuid::now_v7(), Uuid::now_v7());
+    let profile = ProfileChanged {
+        name: shop.shop.sealed(ada, "name", "Ada King").await,
+        phone: Some(shop.shop.sealed(ada, "phone", "+49 30 7").await),
+        birth_date: Some(shop.shop.sealed(ada, "birth_date", "1990-12-10").await),
+        push_token: Some(shop.shop.sealed(ada, "push_token", "device").await),
+    };
+    let moved = EmailChanged {
+        email: shop.shop.sealed(ada, "email", "king@example.org").await,
+        email_key: "key-king".into(),
+    };
+    let verified = EmailVerified {
+        email_key: "key-king".into(),
+    };
+    shop.happens([customer(&shop.shop, ada, "ada").await]).await;
+    shop.happens([to(
+        ada,
+        [
+            Event::from(profile),
+            moved.into(),
+            verified.into(),
+            RoleChanged {
+                role: StoredRole::Partner,
+                partner_id: Some(PartnerId(partner)),
+            }
+            .into(),
+            AvatarChanged {
+                digest: "aa".into(),
+                media_type: "image/webp".into(),
+            }
+            .into(),
+        ],
+    )])
+    .await;
+    let path = format!("/v1/customers/{ada}");
+    let mut got = shop.ask(&path).await;
+    let created_at = got.body["created_at"].take();
+    assert!(created_at.is_string());
+    assert_eq!(
+        got.body,
+        json!({
+            "id": ada, "name": "Ada King", "email": "king@example.org", "email_verified": true, "role": "partner",
+            "partner_id": partner, "phone": "+49 30 7", "birth_date": "1990-12-10", "status": "active",
+            "created_at": null,
+        })
+    );
+    assert_eq!(got.header("etag"), Some("\"6\""));
+    let me = shop.get("/v1/me", Role::Partner, ada).await;
+    assert_eq!(
+        (&me.body["email_verified"], &me.body["avatar_url"]),
+        (&json!(true), &json!("/v1/me/avatar"))
+    );
+
+    shop.happens([to(ada, [Event::from(Deactivated {})])]).await;
+    let got = shop.ask(&path).await;
+    assert_eq!(
+        (&got.body["status"], &got.body["name"]),
+        (&json!("deactivated"), &json!("Ada King"))
+    );
+    shop.happens([to(ada, [Event::from(Erased {})])]).await;
+    let got = shop.ask(&path).await;
+    for gone in ["name", "email", "phone", "birth_date"] {
+        assert_eq!(got.body[gone], Value::Null, "{gone}");
+    }
+    assert_eq!(got.body["status"], "erased");
+    assert_eq!(got.header("etag"), Some("\"8\""));
+    let me = shop.get("/v1/me", Role::Partner, ada).await;
+    assert_eq!(me.body["avatar_url"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_keys_of_our_tokens_are_published_for_everybody() {
+    let shop = Shop::new().await.open().await;
+    let got = shop.get_with("/.well-known/jwks.json", None, &[]).await;
+    let key = &got.body["keys"][0];
+    assert_eq!(
+        (&key["kty"], &key["crv"], &key["alg"], &key["use"]),
+        (
+            &json!("OKP"),
+            &json!("Ed25519"),
+            &json!("EdDSA"),
+            &json!("sig")
+        )
+    );
+    assert!(key["kid"].is_string() && key["x"].is_string());
+    assert_eq!(key.get("d"), None, "the private half stays here");
+    assert_eq!(got.header("cache-control"), Some("public, max-age=300"));
 }
 
 #[tokio::test]
