@@ -1,7 +1,8 @@
 //! GET /v1/inventory/live: stocks as they change, as server-sent events whose ids are positions.
 //!
 //! Read from the rows: each message is a stock as it is, under the position of its last change. A reader that was away or
-//! is slow gets each changed stock once, however often it has changed meanwhile, so nothing piles up for him.
+//! is slow gets each changed stock once, however often it has changed meanwhile, so nothing piles up for him. A stock that
+//! was parked is told at its next change after it was released.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -3,5 +3,7 @@
 truncate read.inventory;
 delete from read.parked where projection = 'inventory';
 delete from read.checkpoint where projection = 'inventory';
-alter table read.inventory add column position bigint not null;
+-- With a default, so that a replica of the build before, which does not name the column, parks nothing while it still
+-- writes.
+alter table read.inventory add column position bigint not null default 0;
 create index on read.inventory (position);

@@ -130,3 +130,28 @@ async fn a_list_is_read_page_by_page_and_by_who_runs_low() {
     assert_eq!(got.body["data"][0]["name"], "e");
     assert_eq!(got.body["data"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn rows_of_a_build_that_did_not_know_positions_are_made_again_at_the_first_start() {
+    let shop = Shop::new().await.open().await;
+    let (mug, pot) = (Uuid::now_v7(), Uuid::now_v7());
+    shop.happens([product(mug, None, "mug"), received(mug, 10)])
+        .await;
+    shop.happens([held(mug, Uuid::now_v7(), 3)]).await;
+    shop.happens([product(pot, None, "pot"), received(pot, 2)])
+        .await;
+    let rows = shop.shop.rows().await;
+    let shop = shop.close().await;
+    for statement in [
+        "alter table read.inventory drop column position",
+        "delete from read._migrations where version = 11",
+    ] {
+        sqlx::query(statement).execute(&shop.pool).await.unwrap();
+    }
+    shop.lease_runs_out().await;
+    let shop = shop.open().await;
+    shop.catch_up().await;
+    assert_eq!(shop.shop.rows().await, rows);
+    let verified = shop.workshop.verify("inventory", |_| {}).await.unwrap();
+    assert!(verified.is_same());
+}

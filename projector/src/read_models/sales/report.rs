@@ -1,4 +1,4 @@
-//! GET /v1/reports/sales: units, revenue, cost and profit by brand, category, product or day, in each currency.
+//! GET /v1/reports/sales: units, revenue, cost and profit by brand, category, product, day or sale, in each currency.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +36,8 @@ pub enum GroupBy {
     /// The UTC day on which the order was confirmed.
     #[default]
     Day,
+    /// Each sale by itself.
+    Order,
 }
 
 impl GroupBy {
@@ -45,6 +47,7 @@ impl GroupBy {
             Self::Category => "category",
             Self::Product => "product",
             Self::Day => "day",
+            Self::Order => "order",
         }
     }
 }
@@ -53,7 +56,7 @@ impl GroupBy {
 /// revenue are in the row of the price's currency, and the cost in a row of its own currency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SalesOfGroup {
-    /// The group: a brand, a category, a product's id or a day, as asked for.
+    /// The group: a brand, a category, a product's id, a day or an order's id, as asked for.
     #[schema(example = "Corner Bakery")]
     pub key: String,
     /// With `group_by=brand`.
@@ -76,6 +79,9 @@ pub struct SalesOfGroup {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Date)]
     pub day: Option<String>,
+    /// With `group_by=order`; `GET /v1/orders/{id}` tells the rest, such as who bought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<Uuid>,
     /// ISO 4217, of this row's sums.
     #[schema(example = "EUR")]
     pub currency: String,
@@ -165,7 +171,8 @@ async fn sales(
     let rows: Vec<Row> = sqlx::query_as(
         "with counted as (
              select case $1 when 'brand' then l.brand when 'category' then l.category
-                            when 'product' then l.product_id::text else s.day::text end as key,
+                            when 'product' then l.product_id::text when 'order' then s.order_id::text
+                            else s.day::text end as key,
                     l.quantity, l.revenue - l.refunded as revenue, l.currency, l.cost, l.cost_currency
              from read.sales s join read.sale_lines l on l.order_id = s.order_id
              where s.counts and ($2::uuid is null or s.partner_id = $2) and ($3::uuid is null or s.partner_id = $3)
@@ -202,7 +209,7 @@ async fn sales(
     });
     let names = match filter.group_by {
         GroupBy::Product => names(&read, &page.data).await?,
-        GroupBy::Brand | GroupBy::Category | GroupBy::Day => BTreeMap::new(),
+        GroupBy::Brand | GroupBy::Category | GroupBy::Day | GroupBy::Order => BTreeMap::new(),
     };
     Ok(reading.answer(page.map(|row| row.show(filter.group_by, &names))))
 }
@@ -264,7 +271,8 @@ async fn names(read: &ReadSide, rows: &[Row]) -> Result<BTreeMap<Uuid, Name>, Pr
 impl Row {
     fn show(self, group_by: GroupBy, names: &BTreeMap<Uuid, Name>) -> SalesOfGroup {
         let only = |wanted: GroupBy| (group_by == wanted).then(|| self.key.clone());
-        let product_id = only(GroupBy::Product).and_then(|key| Uuid::parse_str(&key).ok());
+        let id_of = |wanted: GroupBy| only(wanted).and_then(|key| Uuid::parse_str(&key).ok());
+        let product_id = id_of(GroupBy::Product);
         let name = product_id.and_then(|id| names.get(&id));
         let money = |amount: i64| Money::new(amount, self.currency.clone());
         SalesOfGroup {
@@ -272,6 +280,7 @@ impl Row {
             category: only(GroupBy::Category),
             day: only(GroupBy::Day),
             product_id,
+            order_id: id_of(GroupBy::Order),
             sku: name.map(|name| name.sku.clone()),
             name: name.map(|name| name.name.clone()),
             units: self.units,

@@ -102,7 +102,7 @@ async fn sales_are_added_up_by_brand_category_product_and_day_in_each_currency()
     let mug = line("Corner", "kitchen", 2, eur(850), eur(400));
     let lamp = line("Corner", "light", 1, eur(3000), eur(2000));
     let plate = line("Harbour", "kitchen", 3, usd(500), usd(600));
-    sold(&shop, ours, vec![mug.clone(), lamp.clone()]).await;
+    let first = sold(&shop, ours, vec![mug.clone(), lamp.clone()]).await;
     sold(&shop, ours, vec![mug.clone()]).await;
     sold(&shop, theirs, vec![plate.clone()]).await;
     let day = today();
@@ -138,6 +138,16 @@ async fn sales_are_added_up_by_brand_category_product_and_day_in_each_currency()
         )
     );
     assert_eq!(products.len(), 3);
+    let sales = report(&shop, "group_by=order").await;
+    let sale = sales
+        .iter()
+        .find(|row| row["order_id"] == json!(first))
+        .unwrap();
+    assert_eq!(
+        sums(std::slice::from_ref(sale)),
+        [of(&first.to_string(), "EUR", [3, 4700, 2800, 1900])]
+    );
+    assert_eq!(sales.len(), 3);
     // By day is what a report is by itself.
     let days = report(&shop, "").await;
     assert_eq!(
@@ -391,7 +401,7 @@ async fn a_report_is_the_same_after_a_rebuild_and_after_another_run() {
             _ => {}
         }
     }
-    let groups = ["brand", "category", "product", "day"];
+    let groups = ["brand", "category", "product", "day", "order"];
     let reports = async |shop: &Open| {
         let mut all = Vec::new();
         for group in groups {
