@@ -1,5 +1,6 @@
 //! Every failure of a command as the caller sees it; the only file that knows which status and code a "no" has.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use domain::{
@@ -127,6 +128,13 @@ impl From<resource::Rejection> for Refusal {
             resource::Rejection::NotAdded => Self::not_found("there is no such resource"),
             resource::Rejection::Nameless => invalid("/name", rejection.to_string()),
         }
+    }
+}
+
+/// What can only be already true is never refused.
+impl From<Infallible> for Refusal {
+    fn from(rejection: Infallible) -> Self {
+        match rejection {}
     }
 }
 

@@ -28,6 +28,7 @@ use crate::command::Command;
 use crate::documents::{CommandProblems, Invalid, KeyRequired, NotFound};
 use crate::door::Door;
 use crate::fields::MoneyBody;
+use crate::payment_providers;
 use crate::problem::{self, Refusal};
 
 /// The provider's name for a card.
@@ -106,7 +107,8 @@ impl PlacedOrder {
             ("ETag" = String, description = "The order's version"),
             ("Waybill-Position" = u64, description = "Where in the log this became true"),
         )),
-        (status = 409, description = "`quote_expired`: check again; `quote_used`: another order has the quote", body = Problem,
+        (status = 409, description = "`quote_expired`: check again; `quote_used`: another order has the quote; \
+            `provider_inactive`: the payment provider takes no new orders for now, or none on its hosted page", body = Problem,
             content_type = "application/problem+json"),
         NotFound, CommandProblems, Invalid,
     ),
@@ -127,11 +129,12 @@ pub(crate) async fn place_order(
     )?;
     let id = OrderId(command.id().uuid());
 
-    if let Some(placed) = door
-        .execute(&command, |work| placed_before(work, &command))
-        .await?
-        .value
-    {
+    // Before the quote is claimed, which a refused order would only use up.
+    let ask = |work: &mut Work| match placed_before(work, &command)? {
+        Some(before) => Ok(Some(before)),
+        None => payment_providers::takes(work, &door.provider.id, &payment_method).map(|()| None),
+    };
+    if let Some(placed) = door.execute(&command, ask).await?.value {
         return again(&door, &command, id, &placed).await;
     }
     let now = command.metadata.occurred_at;
@@ -192,6 +195,7 @@ fn place(
 ) -> Result<(), Stop<Refusal>> {
     work.prefetch::<Payment>(&[id.uuid()]);
     work.prefetch::<Fulfilment>(&[id.uuid()]);
+    payment_providers::takes(work, &door.provider.id, &placed.payment_method)?;
     work.decide::<Order>(id.uuid(), Wanted::Place(Place::from(placed.clone())))?;
     let started = fulfilment::start(id, placed, &door.provider.id, now, &door.policy)
         .map_err(Stop::rejected)?;

@@ -135,7 +135,7 @@ pub(crate) async fn add_partner(
 }
 
 /// A fresh secret in the form of Standard Webhooks.
-fn new_secret() -> Result<SecretString, Problem> {
+pub(super) fn new_secret() -> Result<SecretString, Problem> {
     let mut bytes = [0_u8; SECRET_BYTES];
     rand::fill(&mut bytes).map_err(|error| Problem::unexpected(&error))?;
     Ok(SecretString::from(format!(

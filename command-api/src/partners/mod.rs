@@ -3,6 +3,7 @@
 mod add;
 mod change;
 mod flags;
+mod webhook_secret;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -25,6 +26,7 @@ pub(crate) fn register(api: ApiRouter<Door>) -> ApiRouter<Door> {
         .routes(ADMIN, routes!(flags::verify_partner))
         .routes(ADMIN, routes!(flags::enable_partner))
         .routes(ADMIN, routes!(flags::disable_partner))
+        .routes(ADMIN, routes!(webhook_secret::rotate_webhook_secret))
 }
 
 /// A partner.

@@ -6,7 +6,8 @@
 use aws_lc_rs::hmac;
 use axum::extract::State;
 use http::HeaderMap;
-use secrecy::ExposeSecret;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -95,8 +96,8 @@ pub(crate) async fn partner_message(
     RawBody(body): RawBody,
 ) -> Result<Answer<Received>, Problem> {
     let now = door.clock.now();
-    let key = key(&door, partner).await?;
-    let message_id = standard_signature::verify(&headers, &body, &key, now).map_err(|error| {
+    let keys = keys(&door, partner, now).await?;
+    let message_id = standard_signature::verify(&headers, &body, &keys, now).map_err(|error| {
         count("forged");
         problem::of_standard_signature(error)
     })?;
@@ -131,14 +132,22 @@ pub(crate) async fn partner_message(
     Ok(Answer::ok(Received { received: true }).at(executed.position))
 }
 
-/// The key that this partner signs with.
-async fn key(door: &Door, partner: Uuid) -> Result<hmac::Key, Problem> {
-    let secret = door.vault.get_secret(WEBHOOK_SECRET, partner).await?;
-    let secret = secret.ok_or_else(|| Problem::not_found("there is no such partner"))?;
-    standard_signature::key(secret.expose_secret()).ok_or_else(|| {
-        tracing::error!(%partner, "the webhook secret of a partner has a form that holds no key");
-        Problem::internal()
-    })
+/// The keys that this partner may sign with: a secret that was replaced is good for a while more.
+async fn keys(door: &Door, partner: Uuid, now: Timestamp) -> Result<Vec<hmac::Key>, Problem> {
+    let secrets = door
+        .vault
+        .believed_secrets(WEBHOOK_SECRET, partner, now)
+        .await?;
+    if secrets.is_empty() {
+        return Err(Problem::not_found("there is no such partner"));
+    }
+    let key = |secret: &SecretString| {
+        standard_signature::key(secret.expose_secret()).ok_or_else(|| {
+            tracing::error!(%partner, "the webhook secret of a partner has a form that holds no key");
+            Problem::internal()
+        })
+    };
+    secrets.iter().map(key).collect()
 }
 
 fn count(outcome: &'static str) {

@@ -49,11 +49,11 @@ pub(crate) fn key(secret: &str) -> Option<hmac::Key> {
     (!bytes.is_empty()).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
-/// The message's id, if one of its signatures was made with the key within the tolerance.
+/// The message's id, if one of its signatures was made with one of the keys within the tolerance.
 pub(crate) fn verify<'h>(
     headers: &'h HeaderMap,
     body: &[u8],
-    key: &hmac::Key,
+    keys: &[hmac::Key],
     now: Timestamp,
 ) -> Result<&'h str, StandardSignatureError> {
     let id = once(headers, ID)?;
@@ -68,10 +68,11 @@ pub(crate) fn verify<'h>(
     let signatures = parse(signatures)?;
     let content = [id.as_bytes(), b".", sent_at.as_bytes(), b".", body].concat();
     // `hmac::verify` compares in constant time; the order of the checks tells a forger nothing that he does not know.
-    if !signatures
-        .iter()
-        .any(|signature| hmac::verify(key, &content, signature).is_ok())
-    {
+    let is_ours = |signature: &Vec<u8>| {
+        keys.iter()
+            .any(|key| hmac::verify(key, &content, signature).is_ok())
+    };
+    if !signatures.iter().any(is_ours) {
         return Err(StandardSignatureError::Mismatch);
     }
     if now.as_second().saturating_sub(seconds).saturating_abs() > TOLERANCE_SECONDS {
@@ -140,7 +141,7 @@ mod tests {
     }
 
     fn verified(headers: &HeaderMap, body: &[u8], now: i64) -> Result<(), StandardSignatureError> {
-        verify(headers, body, &key(SECRET).unwrap(), at(now)).map(|id| assert_eq!(id, MESSAGE))
+        verify(headers, body, &[key(SECRET).unwrap()], at(now)).map(|id| assert_eq!(id, MESSAGE))
     }
 
     #[test]
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(verified(&moved, BODY, SENT_AT), mismatch);
         let other_key = key("whsec_AAAA").unwrap();
         let signed = message(SIGNED);
-        let refused = verify(&signed, BODY, &other_key, at(SENT_AT));
+        let refused = verify(&signed, BODY, &[other_key], at(SENT_AT));
         assert_eq!(refused, Err(StandardSignatureError::Mismatch));
     }
 

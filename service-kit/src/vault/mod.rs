@@ -9,6 +9,7 @@ mod attempts;
 mod cache;
 mod codes;
 mod credentials;
+mod rotation;
 mod schema;
 mod sessions;
 mod sweep;
@@ -30,6 +31,7 @@ pub use attempts::Allowance;
 use cache::{KeyCache, Known};
 pub use codes::{CODE_TRIES_MAX, CODE_TTL, Purpose};
 pub use credentials::Credential;
+pub use rotation::Rotated;
 pub use schema::migrator;
 pub use sessions::{
     Opened, REFRESH_TOKEN_TTL, REUSE_GRACE, Rotation, SESSION_TTL, SESSIONS_PER_PERSON_MAX,

@@ -29,6 +29,11 @@ pub fn migrator() -> Migrator {
             "accounts",
             include_str!("../../migrations/vault/0002_accounts.sql"),
         ),
+        simple(
+            3,
+            "rotated secrets",
+            include_str!("../../migrations/vault/0003_rotated_secrets.sql"),
+        ),
     ]);
     migrator.create_schema("vault");
     migrator.dangerous_set_table_name("vault.migrations");
