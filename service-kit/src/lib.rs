@@ -21,6 +21,7 @@ pub mod oidc;
 pub mod openapi;
 pub mod passwords;
 pub mod payment;
+pub mod pictures;
 pub mod postgres;
 pub mod problem;
 pub mod process;

@@ -11,6 +11,7 @@
 mod deployment;
 mod mail_server;
 mod market;
+mod oidc_server;
 mod packages;
 mod patience;
 mod person;
@@ -20,6 +21,7 @@ mod shop;
 pub use deployment::{Deployment, Layout, Role, Servers};
 pub use mail_server::{MailServer, Received};
 pub use market::{Market, Product};
+pub use oidc_server::OidcServer;
 pub use patience::{PATIENCE, Told};
 pub use person::{Answer, Person, answer};
 pub use program::{Program, free_port, within, within_time};

@@ -2,8 +2,9 @@
 //! a time and at most once a minute. What is kept is used however old it is when the provider is away.
 
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
@@ -46,7 +47,7 @@ struct Discovery {
 #[derive(Clone)]
 struct Known {
     set: Arc<JwkSet>,
-    fetched: Instant,
+    fetched: Timestamp,
 }
 
 pub(super) struct Keys(Arc<Shared>);
@@ -56,7 +57,7 @@ struct Shared {
     http: reqwest::Client,
     known: RwLock<Option<Known>>,
     /// When the provider was last asked; holding it is the right to ask.
-    asked: Mutex<Option<Instant>>,
+    asked: Mutex<Option<Timestamp>>,
 }
 
 impl Keys {
@@ -79,17 +80,18 @@ impl Keys {
         &self,
         kid: &str,
         algorithm: Algorithm,
+        now: Timestamp,
     ) -> Result<DecodingKey, AuthError> {
         if let Some(known) = self.0.known() {
             if let Some(key) = fitting(&known.set, kid, algorithm) {
-                if known.fetched.elapsed() > FRESH_FOR {
-                    self.0.refresh_in_background();
+                if is_over(known.fetched, FRESH_FOR, now) {
+                    self.0.refresh_in_background(now);
                 }
                 return Ok(key);
             }
         }
         self.0
-            .refresh(self.0.known().map(|known| known.fetched))
+            .refresh(self.0.known().map(|known| known.fetched), now)
             .await;
         match self.0.known() {
             None => Err(AuthError::KeysUnavailable),
@@ -106,36 +108,36 @@ impl Shared {
             .clone()
     }
 
-    fn refresh_in_background(self: &Arc<Self>) {
+    fn refresh_in_background(self: &Arc<Self>, now: Timestamp) {
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             // Somebody who asks already asks for all.
             if let Ok(asked) = shared.asked.try_lock() {
-                shared.ask(asked).await;
+                shared.ask(asked, now).await;
             }
         });
     }
 
     /// Asks the provider, unless somebody did since `seen`, or less than a minute ago.
-    async fn refresh(&self, seen: Option<Instant>) {
+    async fn refresh(&self, seen: Option<Timestamp>, now: Timestamp) {
         let asked = self.asked.lock().await;
         // Those who queued up here find what the first of them fetched.
         if self.known().map(|known| known.fetched) == seen {
-            self.ask(asked).await;
+            self.ask(asked, now).await;
         }
     }
 
-    async fn ask(&self, mut asked: tokio::sync::MutexGuard<'_, Option<Instant>>) {
-        if asked.is_some_and(|at| at.elapsed() < BETWEEN_REFRESHES) {
+    async fn ask(&self, mut asked: tokio::sync::MutexGuard<'_, Option<Timestamp>>, now: Timestamp) {
+        if asked.is_some_and(|at| !is_over(at, BETWEEN_REFRESHES, now)) {
             return;
         }
-        *asked = Some(Instant::now());
+        *asked = Some(now);
         match self.fetch().await {
             Ok(set) => {
                 tracing::info!(issuer = %self.issuer, keys = set.keys.len(), "keys of the OIDC provider");
                 let known = Known {
                     set: Arc::new(set),
-                    fetched: Instant::now(),
+                    fetched: now,
                 };
                 *self
                     .known
@@ -182,6 +184,11 @@ impl Shared {
         }
         Ok(serde_json::from_slice(&bytes)?)
     }
+}
+
+fn is_over(since: Timestamp, span: Duration, now: Timestamp) -> bool {
+    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+    now.duration_since(since) >= span
 }
 
 /// The key of this name whose kind and own algorithm are those of the token. A token without a name fits a provider that

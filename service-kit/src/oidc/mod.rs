@@ -123,7 +123,7 @@ impl Outside {
             return Err(AuthError::WrongType);
         }
         let kid = header.kid.as_deref().unwrap_or_default();
-        let key = self.keys.find(kid, header.alg).await?;
+        let key = self.keys.find(kid, header.alg, now).await?;
         let mut validation = self.validation.clone();
         validation.algorithms = vec![header.alg];
         let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)

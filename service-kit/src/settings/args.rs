@@ -15,9 +15,12 @@ use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::EnvFilter;
 
 use super::reader::Reader;
-use super::values::{default_instance, parse_http_url, parse_instance, parse_nets, parse_switch};
+use super::values::{
+    default_instance, parse_avatar_place, parse_http_url, parse_instance, parse_nets, parse_switch,
+};
 use super::{
-    FirstAdmin, InvalidSettings, LogFormat, OidcSettings, PaymentSettings, Settings, SmtpSettings,
+    AvatarPlace, FirstAdmin, InvalidSettings, LogFormat, OidcSettings, PaymentSettings, Settings,
+    SmtpSettings,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -80,6 +83,10 @@ pub struct SettingsArgs {
         global = true
     )]
     pub signing_key_file: Option<PathBuf>,
+    /// Where people's pictures are kept: file:///folder or s3://bucket/prefix, the latter with the AWS_* variables
+    /// [default: avatars in the data folder].
+    #[arg(long, env = "WAYBILL_AVATAR_URL", value_name = "URL", global = true)]
+    pub avatar_url: Option<String>,
     /// Replicas of streams and buckets [default: 1].
     #[arg(
         long,
@@ -293,6 +300,12 @@ impl SettingsArgs {
         let signing_key_file = path(self.signing_key_file.as_deref(), || {
             data_dir.join("signing.key")
         });
+        let avatars = reader.value(
+            "WAYBILL_AVATAR_URL",
+            self.avatar_url.as_deref(),
+            AvatarPlace::Folder(data_dir.join("avatars")),
+            parse_avatar_place,
+        );
         let time_to_pay = reader.duration(
             "WAYBILL_TIME_TO_PAY",
             self.time_to_pay.as_deref(),
@@ -321,6 +334,7 @@ impl SettingsArgs {
             database_url: self.database(reader),
             data_dir,
             signing_key_file,
+            avatars,
             stream_replicas: reader.value(
                 "WAYBILL_STREAM_REPLICAS",
                 self.stream_replicas.as_deref(),

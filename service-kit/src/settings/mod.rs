@@ -34,6 +34,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The installation's signing key.
     pub signing_key_file: PathBuf,
+    /// Where people's pictures are kept.
+    pub avatars: AvatarPlace,
     /// How many replicas streams and buckets have.
     pub stream_replicas: usize,
     /// This replica's name in logs and ownership.
@@ -110,6 +112,25 @@ pub struct PaymentSettings {
     pub key: SecretString,
     /// The secret that its callbacks are signed with.
     pub webhook_secret: SecretString,
+}
+
+/// Where people's pictures are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AvatarPlace {
+    /// In this folder.
+    Folder(PathBuf),
+    /// In a bucket that speaks S3, as `s3://bucket/prefix`; region, endpoint and credentials come from the `AWS_*`
+    /// variables.
+    Bucket(String),
+}
+
+impl fmt::Display for AvatarPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => write!(f, "file://{}", folder.display()),
+            Self::Bucket(url) => f.write_str(url),
+        }
+    }
 }
 
 /// The form of log lines.
@@ -204,6 +225,7 @@ impl Settings {
                 "WAYBILL_SIGNING_KEY_FILE",
                 self.signing_key_file.display().to_string(),
             ),
+            ("WAYBILL_AVATAR_URL", self.avatars.to_string()),
             ("WAYBILL_STREAM_REPLICAS", self.stream_replicas.to_string()),
             ("WAYBILL_INSTANCE", self.instance.clone()),
             (

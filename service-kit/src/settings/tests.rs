@@ -187,3 +187,28 @@ fn settings_are_shown_without_their_secrets() {
     assert!(shown.contains("host/db") && shown.contains("a:4222"));
     assert_eq!(settings.payment.unwrap().url, "https://pay.example.org");
 }
+
+#[test]
+fn pictures_are_kept_in_the_data_folder_or_wherever_a_url_says() {
+    let place = |url: Option<&str>| {
+        let args = SettingsArgs {
+            avatar_url: url.map(str::to_owned),
+            ..SettingsArgs::default()
+        };
+        args.resolve().map(|settings| settings.avatars.to_string())
+    };
+    assert_eq!(place(None).unwrap(), "file://.waybill/avatars");
+    for good in ["file:///var/lib/pictures", "s3://shop", "s3://shop/avatars"] {
+        assert_eq!(place(Some(good)).unwrap(), good);
+    }
+    for bad in [
+        "avatars",
+        "file://avatars",
+        "s3://",
+        "s3://key:secret@shop",
+        "http://shop",
+    ] {
+        let error = place(Some(bad)).unwrap_err().to_string();
+        assert!(error.contains("WAYBILL_AVATAR_URL"), "{error}");
+    }
+}

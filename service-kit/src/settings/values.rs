@@ -85,6 +85,25 @@ pub(super) fn parse_http_url(text: &str) -> Result<String, String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
+/// A folder or a bucket; nothing secret belongs into it.
+pub(super) fn parse_avatar_place(text: &str) -> Result<AvatarPlace, String> {
+    let wrong = || format!("`{text}` is neither file:///folder nor s3://bucket/prefix");
+    if let Some(folder) = text.strip_prefix("file://") {
+        return match Path::new(folder) {
+            folder if folder.is_absolute() => Ok(AvatarPlace::Folder(folder.to_owned())),
+            _ => Err(wrong()),
+        };
+    }
+    let plain = |rest: &str| {
+        let bucket = rest.split('/').next().unwrap_or_default();
+        !bucket.is_empty() && !rest.contains(['@', '?', '#', ':'])
+    };
+    match text.strip_prefix("s3://") {
+        Some(rest) if plain(rest) => Ok(AvatarPlace::Bucket(text.trim_end_matches('/').to_owned())),
+        _ => Err(wrong()),
+    }
+}
+
 /// Instance names become part of subjects, headers and file names, so they are kept plain.
 pub(super) fn parse_instance(text: &str) -> Result<String, String> {
     let plain = text

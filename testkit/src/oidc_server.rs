@@ -1,0 +1,132 @@
+//! A real OpenID Connect provider for tests: oidc-provider from npm, run by node. It ends with the test's process.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::packages;
+
+const PACKAGE: &str = "oidc-provider@9.13.3";
+const FOLDER: &str = "oidc-provider-9.13.3";
+const PROGRAM: &str = include_str!("oidc_server.mjs");
+
+/// A provider of a test's own.
+#[derive(Debug)]
+pub struct OidcServer {
+    issuer: String,
+    commands: ChildStdin,
+    said: BufReader<ChildStdout>,
+    process: Child,
+    http: reqwest::Client,
+}
+
+impl OidcServer {
+    /// A provider whose tokens are meant for this audience.
+    #[must_use]
+    pub fn start(audience: &str) -> Self {
+        let package = packages::installed(FOLDER, |folder| {
+            packages::run(
+                Command::new("npm")
+                    .args(["install", "--silent", "--no-audit", "--no-fund", PACKAGE])
+                    .current_dir(folder),
+            );
+        });
+        // Beside the package, which is looked for from there.
+        let program = package.join(format!("server-{}.mjs", std::process::id()));
+        std::fs::write(&program, PROGRAM).expect("the program is written");
+        let mut process = Command::new("node")
+            .arg(&program)
+            .arg(audience)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("node runs the OIDC provider; tests of outside tokens need node and npm");
+        let commands = process.stdin.take().expect("it is told things");
+        let said = BufReader::new(process.stdout.take().expect("its output is read"));
+        let mut server = Self {
+            issuer: String::new(),
+            commands,
+            said,
+            process,
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .build()
+                .expect("an HTTP client"),
+        };
+        server.issuer = server.line();
+        let _written_for_this_run: Result<(), std::io::Error> = std::fs::remove_file(&program);
+        server
+    }
+
+    /// For `WAYBILL_OIDC_ISSUER`.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// From now on it signs with new keys, and publishes only those.
+    pub fn rotate(&mut self) {
+        self.tell("rotate");
+    }
+
+    /// From now on it answers 503.
+    pub fn go_away(&mut self) {
+        self.tell("away");
+    }
+
+    /// From now on it answers again.
+    pub fn come_back(&mut self) {
+        self.tell("back");
+    }
+
+    /// An access token with these claims besides its own, for a resource; `urn:shop` is the server's audience.
+    pub async fn token(&self, resource: &str, claims: &Value) -> String {
+        let answer = self
+            .http
+            .post(format!("{}/token", self.issuer))
+            .basic_auth("robot", Some("robots-secret"))
+            .form(&[
+                ("grant_type", "client_credentials"),
+                ("resource", resource),
+                ("claims_of_test", &claims.to_string()),
+            ])
+            .send()
+            .await
+            .expect("the provider answers");
+        let body: Value = answer.json().await.expect("a token's answer is JSON");
+        body["access_token"]
+            .as_str()
+            .unwrap_or_else(|| panic!("the provider gave no token: {body}"))
+            .to_owned()
+    }
+
+    /// How often its keys were asked for.
+    pub async fn keys_asked(&self) -> u64 {
+        let url = format!("{}/test/asked", self.issuer);
+        let answer = self.http.get(url).send().await.expect("it answers");
+        let text = answer.text().await.expect("it says a number");
+        text.parse().expect("it says a number")
+    }
+
+    fn tell(&mut self, command: &str) {
+        writeln!(self.commands, "{command}").expect("the provider runs");
+        assert_eq!(self.line(), "done", "after `{command}`");
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.said
+            .read_line(&mut line)
+            .expect("the provider says what it does");
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for OidcServer {
+    fn drop(&mut self) {
+        let _gone_already: Result<(), std::io::Error> = self.process.kill();
+        let _reaped: Result<std::process::ExitStatus, std::io::Error> = self.process.wait();
+    }
+}
