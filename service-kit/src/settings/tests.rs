@@ -212,3 +212,61 @@ fn pictures_are_kept_in_the_data_folder_or_wherever_a_url_says() {
         assert!(error.contains("WAYBILL_AVATAR_URL"), "{error}");
     }
 }
+
+#[test]
+fn a_mail_server_has_a_sender_and_its_password_is_never_shown() {
+    let settings = SettingsArgs {
+        smtp_url: text("smtp://shop:hunter22@mail.example:2525"),
+        public_url: text("https://shop.example/"),
+        ..SettingsArgs::default()
+    }
+    .resolve()
+    .unwrap();
+    let smtp = settings.smtp.as_ref().unwrap();
+    assert_eq!(smtp.from, "Waybill <no-reply@shop.example>");
+    let shown = format!("{:?} {:?}", settings.effective(), settings);
+    assert!(!shown.contains("hunter22"), "{shown}");
+    let by_number = SettingsArgs {
+        smtp_url: text("smtp://127.0.0.1:25"),
+        ..SettingsArgs::default()
+    }
+    .resolve()
+    .unwrap();
+    assert_eq!(by_number.smtp.unwrap().from, "Waybill <no-reply@localhost>");
+    let invalid = SettingsArgs {
+        smtp_url: text("http://mail.example"),
+        smtp_from: text("nobody"),
+        ..SettingsArgs::default()
+    }
+    .resolve()
+    .unwrap_err();
+    let names: Vec<_> = invalid.0.iter().map(|invalid| invalid.name).collect();
+    assert_eq!(names, ["WAYBILL_SMTP_FROM", "WAYBILL_SMTP_URL"]);
+}
+
+#[test]
+fn an_outside_provider_has_an_issuer_taken_as_written_and_an_audience() {
+    let with = |issuer: &str, audience: &str| {
+        SettingsArgs {
+            oidc_issuer: text(issuer),
+            oidc_audience: text(audience),
+            ..SettingsArgs::default()
+        }
+        .resolve()
+    };
+    let oidc = with("https://id.example/", "shop").unwrap().oidc.unwrap();
+    assert_eq!(
+        (oidc.issuer.as_str(), oidc.audience.as_str()),
+        ("https://id.example/", "shop")
+    );
+    assert!(with("", "").unwrap().oidc.is_none());
+    for (issuer, audience, named) in [
+        ("https://id.example", "", "WAYBILL_OIDC_AUDIENCE"),
+        ("", "shop", "WAYBILL_OIDC_ISSUER"),
+        ("id.example", "shop", "WAYBILL_OIDC_ISSUER"),
+    ] {
+        let invalid = with(issuer, audience).unwrap_err();
+        let names: Vec<_> = invalid.0.iter().map(|invalid| invalid.name).collect();
+        assert_eq!(names, [named], "{issuer} {audience}");
+    }
+}
