@@ -8,8 +8,8 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use domain::fulfilment::Policy;
-use event_schema::{Position, Subject, Version};
-use event_store::{Executed, Executor, Freshness, Stop, Work};
+use event_schema::{Position, Recorded, Subject, Version};
+use event_store::{ExecuteError, Executed, Executor, Freshness, Stop, Work};
 use service_kit::crypto::InstallationKey;
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::mail::Mailer;
@@ -94,24 +94,48 @@ impl Door {
         }
     }
 
+    /// For a step that changed nothing because it is already true: whether this very command has taken it, asking for
+    /// something else under the same key.
+    pub(crate) async fn not_reused(
+        &self,
+        command: &Command,
+        subject: &Subject,
+    ) -> Result<(), Problem> {
+        let history = self.history(subject).await?;
+        let other = history.iter().any(|event| {
+            event.metadata.command_id == command.id()
+                && event.metadata.command_hash != command.metadata.command_hash
+        });
+        if other {
+            Err(problem::of_execution(ExecuteError::Rejected(
+                Refusal::key_reused(),
+            )))
+        } else {
+            Ok(())
+        }
+    }
+
     /// Where the last event of a command is in one of its histories: what the command was answered the first time.
     pub(crate) async fn position_of(
         &self,
         command: &Command,
         subject: &Subject,
     ) -> Result<Position, Problem> {
+        let history = self.history(subject).await?;
+        let own = history
+            .iter()
+            .filter(|event| event.metadata.command_id == command.id());
+        Ok(own.map(|event| event.position).max().unwrap_or_default())
+    }
+
+    async fn history(&self, subject: &Subject) -> Result<Vec<Recorded>, Problem> {
         let load = self
             .executor
             .store()
             .load(subject, Version::NONE, None, Freshness::Leader);
-        let history = match timeout(LOG_LIMIT, load).await {
-            Ok(history) => history.map_err(problem::of_load)?,
-            Err(_) => return Err(Problem::broker_unavailable()),
-        };
-        let own = history
-            .events
-            .iter()
-            .filter(|event| event.metadata.command_id == command.id());
-        Ok(own.map(|event| event.position).max().unwrap_or_default())
+        match timeout(LOG_LIMIT, load).await {
+            Ok(history) => Ok(history.map_err(problem::of_load)?.events),
+            Err(_) => Err(Problem::broker_unavailable()),
+        }
     }
 }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use domain::order::{Command as Wanted, MakeReady, Order};
-use event_schema::Version;
+use domain::order::{Command as Wanted, Event, MakeReady, Order};
 use event_schema::ids::PartnerId;
+use event_schema::{EventSet, Subject, Version};
 use event_store::{Stop, Work};
 use service_kit::extract::Path;
 use service_kit::idempotency::IdempotencyKey;
@@ -72,6 +72,10 @@ pub(crate) async fn make_order_ready(
     };
     let decide = |work: &mut Work| make_ready(work, id, seller, &pickup_address, &if_match);
     let executed = door.execute(&command, decide).await?;
+    if !executed.appended && key.is_some() {
+        let order = Subject::history(Event::AGGREGATE, id);
+        door.not_reused(&command, &order).await?;
+    }
     let (body, version) = executed.value;
     Ok(Answer::ok(body).at(executed.position).version(version))
 }

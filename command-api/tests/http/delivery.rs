@@ -148,6 +148,29 @@ async fn each_step_may_be_told_again_and_is_answered_as_the_first_time() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_used_for_another_address_is_refused_and_the_same_command_is_answered_again()
+{
+    let sale = Sale::confirmed().await;
+    let path = sale.path("ready");
+    let send = async |key: &str, address: &str| {
+        let ask = sale.shop.partner(sale.partner, Method::POST, &path);
+        let body = json!({"pickup_address": address});
+        ask.key(key).json(&body).send().await
+    };
+    let first = send("k-1", WHERE).await;
+    assert_eq!(first.status, 200, "{first:#?}");
+    let again = send("k-1", WHERE).await;
+    assert_eq!((again.status, again.body), (first.status, first.body));
+    send("k-1", "2 Back Yard")
+        .await
+        .is_problem(422, "idempotency_key_reused");
+    assert_eq!(
+        send("k-2", "2 Back Yard").await.body["pickup_address"],
+        WHERE
+    );
+}
+
+#[tokio::test]
 async fn of_ten_deliverers_who_try_at_once_one_takes_the_order() {
     let sale = Sale::ready().await;
     let deliverers: Vec<Uuid> = (0..10).map(|_| Uuid::now_v7()).collect();
