@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::AvatarPlace;
+
 /// A secret is a line, not a document.
 const MAX_SECRET_FILE_BYTES: u64 = 64 * 1024;
 const MAX_INSTANCE_CHARS: usize = 64;
