@@ -1,12 +1,18 @@
 //! Partners: added once with a secret, changed, verified, enabled, disabled.
 
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::shop::{Shop, partner};
+use crate::shop::{Reply, Shop, partner};
 
 const PATH: &str = "/v1/partners";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[tokio::test]
 async fn a_partner_is_added_neither_verified_nor_enabled_and_its_secret_is_shown() {
@@ -235,4 +241,70 @@ async fn every_field_that_cannot_be_accepted_is_named() {
         .await;
     reply.is_problem(422, "invalid");
     reply.names("/brand", "required");
+}
+
+/// Says under a secret that an order is ready; of no order that there is.
+async fn says(shop: &Shop, partner: Uuid, secret: &str) -> Reply {
+    let (at, id) = (shop.clock.now().as_second(), Uuid::now_v7());
+    let body = json!({"type": "order.late", "data": {}}).to_string();
+    let key = STANDARD
+        .decode(secret.strip_prefix("whsec_").unwrap())
+        .unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    let signature = STANDARD.encode(hmac::sign(&key, format!("{id}.{at}.{body}").as_bytes()));
+    shop.nobody(Method::POST, &format!("/v1/webhooks/partners/{partner}"))
+        .header("webhook-id", &id.to_string())
+        .header("webhook-timestamp", &at.to_string())
+        .header("webhook-signature", &format!("v1,{signature}"))
+        .raw(body)
+        .send()
+        .await
+}
+
+#[tokio::test]
+async fn a_new_secret_is_shown_once_and_the_old_one_is_believed_for_a_day() {
+    let shop = Shop::open().await;
+    let ask = shop.admin(Method::POST, PATH).new_key();
+    let added = ask.json(&partner()).send().await;
+    let (id, old) = (added.id(), added.body["webhook_secret"].as_str().unwrap());
+    let end = shop.log_end().await;
+    let rotate = |key: &str| {
+        let path = format!("{PATH}/{id}/webhook-secret");
+        shop.admin(Method::POST, &path).key(key).send()
+    };
+    let rotated = rotate("new-1").await;
+    assert_eq!(rotated.status, 200, "{rotated:#?}");
+    let new = rotated.body["webhook_secret"].as_str().unwrap();
+    assert!(new.starts_with("whsec_") && new != old, "{new}");
+    assert_eq!(
+        rotate("new-1").await.body,
+        rotated.body,
+        "a repeat shows it again"
+    );
+    for secret in [old, new] {
+        assert_eq!(says(&shop, id, secret).await.status, 200);
+    }
+    shop.clock.advance(DAY);
+    assert_eq!(says(&shop, id, new).await.status, 200);
+    says(&shop, id, old)
+        .await
+        .is_problem(400, "signature_invalid");
+
+    // Two at once: two new secrets, and whichever came last holds, the other one is the old one.
+    let (one, two) = futures::join!(rotate("new-2"), rotate("new-3"));
+    for reply in [&one, &two] {
+        let secret = reply.body["webhook_secret"].as_str().unwrap();
+        assert_eq!(says(&shop, id, secret).await.status, 200);
+    }
+    says(&shop, id, new)
+        .await
+        .is_problem(400, "signature_invalid");
+    rotate("new-1").await.is_problem(409, "secret_replaced");
+    let nobody = format!("{PATH}/{}/webhook-secret", Uuid::now_v7());
+    shop.admin(Method::POST, &nobody)
+        .new_key()
+        .send()
+        .await
+        .is_problem(404, "not_found");
+    assert_eq!(shop.log_end().await, end, "secrets are not in the log");
 }
