@@ -12,6 +12,7 @@ use service_kit::{Problem, Vault};
 use uuid::Uuid;
 
 use super::limits::{Attempt, Place};
+use super::pace::Pace;
 use super::tokens::TokensBody;
 use crate::body::Fields;
 use crate::documents::{BadCredentials, OpenProblems};
@@ -46,15 +47,16 @@ pub(crate) async fn login(
     place: Place,
     Fields(body): Fields<Login>,
 ) -> Result<Json<TokensBody>, Problem> {
+    let pace = Pace::begin();
     let password = SecretString::from(body.password);
     let account = door.account(&body.email).await?;
     let attempt = Attempt::take(&door, &place, &account.email_key, account.id).await?;
     if !passwords::is_possible(&password) {
-        return Err(problem::invalid_credentials());
+        return Err(pace.no(problem::invalid_credentials()).await);
     }
     let version = check(&door, account.id, &password).await?;
     let (Some(version), Some(details)) = (version, account.active()) else {
-        return Err(problem::invalid_credentials());
+        return Err(pace.no(problem::invalid_credentials()).await);
     };
     let tokens = open(&door, account.id, version, &place, details).await?;
     attempt.give_back().await?;

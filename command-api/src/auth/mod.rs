@@ -12,6 +12,7 @@ mod limits;
 mod login;
 mod logout;
 pub(crate) mod mails;
+mod pace;
 mod refresh;
 mod register;
 mod reset_password;

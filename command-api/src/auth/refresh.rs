@@ -20,7 +20,7 @@ use crate::problem;
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct RefreshToken {
     /// As it was answered by login or by the last refresh.
-    #[schema(max_length = 128)]
+    #[schema(example = "Xc0mQh1bN0l3rT9yZ5uJ2kV8wA6sD4fG7hE1oP3iLxU")]
     pub(super) refresh_token: String,
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct Register {
     birth_date: Option<String>,
     /// Where pushed messages reach the person's device.
     #[serde(default)]
-    #[schema(max_length = 1024)]
+    #[schema(max_length = 1024, example = "fcm:d1Xk2mQ9")]
     push_token: Option<String>,
 }
 

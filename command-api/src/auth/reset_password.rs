@@ -11,6 +11,7 @@ use service_kit::{Problem, Validation, passwords};
 
 use super::limits::{self, Place};
 use super::login;
+use super::pace::Pace;
 use super::tokens::TokensBody;
 use crate::body::Fields;
 use crate::documents::{BadCode, OpenProblems};
@@ -54,6 +55,7 @@ pub(crate) async fn reset_password(
     let mut validation = Validation::new();
     passwords::validate(&mut validation, "/new_password", &password);
     validation.finish()?;
+    let pace = Pace::begin();
     limits::try_code(&door, &place).await?;
     let account = door.account(&body.email).await?;
     let now = door.clock.now();
@@ -64,7 +66,7 @@ pub(crate) async fn reset_password(
     // A code to an address that has become somebody else's opens nothing.
     let details = match (used, account.active()) {
         (Some(about), Some(details)) if about == account.email_key => details,
-        _ => return Err(problem::invalid_code()),
+        _ => return Err(pace.no(problem::invalid_code()).await),
     };
     let hash = door.passwords.hash(&password).await?;
     let ended = door

@@ -14,6 +14,7 @@ use service_kit::{Problem, Role};
 
 use super::limits::{self, Place};
 use super::mails;
+use super::pace::Pace;
 use crate::answer::Answer;
 use crate::body::Fields;
 use crate::command::Command;
@@ -35,8 +36,8 @@ pub(crate) struct AddressAndCode {
 /// An address.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct Address {
-    /// The address.
-    #[schema(max_length = 254, example = "ada@example.org")]
+    /// The address; one that nobody can have is answered like any other.
+    #[schema(example = "ada@example.org")]
     pub(super) email: String,
 }
 
@@ -59,14 +60,17 @@ pub(crate) async fn verify_email(
     place: Place,
     Fields(body): Fields<AddressAndCode>,
 ) -> Result<Answer<()>, Problem> {
+    let pace = Pace::begin();
     limits::try_code(&door, &place).await?;
     let account = door.account(&body.email).await?;
     let now = door.clock.now();
-    let about = door
+    let used = door
         .vault
         .use_code(Purpose::VerifyEmail, account.id, &body.code, now)
-        .await?
-        .ok_or_else(problem::invalid_code)?;
+        .await?;
+    let Some(about) = used else {
+        return Err(pace.no(problem::invalid_code()).await);
+    };
     let id = account.id;
     let command = Command::of(
         door.clock.new_id(),
