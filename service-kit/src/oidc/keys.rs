@@ -82,13 +82,13 @@ impl Keys {
         algorithm: Algorithm,
         now: Timestamp,
     ) -> Result<DecodingKey, AuthError> {
-        if let Some(known) = self.0.known() {
-            if let Some(key) = fitting(&known.set, kid, algorithm) {
-                if is_over(known.fetched, FRESH_FOR, now) {
-                    self.0.refresh_in_background(now);
-                }
-                return Ok(key);
+        if let Some(known) = self.0.known()
+            && let Some(key) = fitting(&known.set, kid, algorithm)
+        {
+            if is_over(known.fetched, FRESH_FOR, now) {
+                self.0.refresh_in_background(now);
             }
+            return Ok(key);
         }
         self.0
             .refresh(self.0.known().map(|known| known.fetched), now)

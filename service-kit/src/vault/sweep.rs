@@ -5,7 +5,8 @@ use jiff_sqlx::ToSqlx;
 
 use super::{Vault, VaultError};
 
-/// Rows that one bite takes of each table, so that no statement holds locks for long.
+/// Rows that one bite takes of each table, so that no statement holds locks for long; what another replica is about to
+/// take is left to it.
 const ROWS_PER_BITE: i64 = 5_000;
 
 impl Vault {
@@ -18,11 +19,11 @@ impl Vault {
         let mut swept = 0;
         for statement in [
             "delete from vault.refresh_tokens where token_hash in \
-             (select token_hash from vault.refresh_tokens where ends_at < $1 limit $2)",
+             (select token_hash from vault.refresh_tokens where ends_at < $1 limit $2 for update skip locked)",
             "delete from vault.sessions where id in \
-             (select id from vault.sessions where ends_at < $1 limit $2)",
+             (select id from vault.sessions where ends_at < $1 limit $2 for update skip locked)",
             "delete from vault.codes where (purpose, person) in \
-             (select purpose, person from vault.codes where ends_at < $1 limit $2)",
+             (select purpose, person from vault.codes where ends_at < $1 limit $2 for update skip locked)",
         ] {
             swept += sqlx::query(statement)
                 .bind(now.to_sqlx())
@@ -33,7 +34,7 @@ impl Vault {
         }
         swept += sqlx::query(
             "delete from vault.attempts where key in \
-             (select key from vault.attempts where full_at < $1 limit $2)",
+             (select key from vault.attempts where full_at < $1 limit $2 for update skip locked)",
         )
         .bind(now.as_millisecond())
         .bind(ROWS_PER_BITE)
