@@ -21,7 +21,7 @@ use event_schema::ids::CommandId;
 use event_schema::{Actor, EventSet, Metadata, NewEvent, Position, Sealed, Subject, Version};
 use event_store::{EventStore, Group, InMemoryStore, Part};
 use service_kit::http::{HttpLimits, Readiness, ServerBuilder};
-use service_kit::signing::{SigningKey, Tokens};
+use service_kit::signing::{Grant, SigningKey, Tokens};
 use service_kit::vault::{self, Vault};
 use service_kit::{ApiRouter, Clock, Role, Shutdown, postgres};
 
@@ -268,6 +268,17 @@ impl Shop {
 
     pub fn token(&self, role: Role, subject: Uuid) -> String {
         self.tokens.issue(role, subject, HOUR).unwrap()
+    }
+
+    /// A token of somebody who has an account of his own and acts for a partner.
+    pub fn token_for_partner(&self, person: Uuid, partner: Uuid) -> String {
+        let grant = Grant {
+            subject: person,
+            roles: vec![Role::Partner],
+            partner: Some(partner),
+            session: None,
+        };
+        self.tokens.issue_grant(grant, HOUR).unwrap()
     }
 
     /// Lets the lease of a worker that is gone run out at once.

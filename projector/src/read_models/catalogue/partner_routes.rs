@@ -114,6 +114,6 @@ fn only(caller: &Caller) -> Option<Uuid> {
     if caller.is(Role::Admin) {
         None
     } else {
-        Some(caller.subject)
+        Some(caller.partner_id().unwrap_or(caller.subject))
     }
 }

@@ -176,6 +176,6 @@ fn only_of(caller: &Caller) -> Option<Uuid> {
     if caller.is(Role::Admin) {
         None
     } else {
-        Some(caller.subject)
+        Some(caller.partner_id().unwrap_or(caller.subject))
     }
 }

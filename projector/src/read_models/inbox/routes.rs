@@ -79,16 +79,21 @@ async fn list(
 ) -> Result<Answer<InboxPage>, Problem> {
     let reading = read.reading(asked, READS, None).await?;
     let for_admins = caller.is(Role::Admin);
+    // What a partner is told, everybody is told who acts for him.
+    let recipients: Vec<Uuid> = [Some(caller.subject), caller.partner_id()]
+        .into_iter()
+        .flatten()
+        .collect();
     let (position, id) = page.after.unzip();
     let rows: Vec<Notification> = sqlx::query_as(
         "select * from read.notifications
-         where (recipient = $1 or ($2 and recipient is null))
+         where (recipient = any($1) or ($2 and recipient is null))
            and ($3::text is null or kind = $3)
            and ($4::boolean is null or read = $4)
            and ($5::bigint is null or (position, id) < ($5, $6))
          order by position desc, id desc limit $7",
     )
-    .bind(caller.subject)
+    .bind(&recipients)
     .bind(for_admins)
     .bind(filter.kind)
     .bind(filter.read)
@@ -100,9 +105,9 @@ async fn list(
     .map_err(database)?;
     let unread: i64 = sqlx::query_scalar(
         "select count(*) from read.notifications
-         where (recipient = $1 or ($2 and recipient is null)) and not read",
+         where (recipient = any($1) or ($2 and recipient is null)) and not read",
     )
-    .bind(caller.subject)
+    .bind(&recipients)
     .bind(for_admins)
     .fetch_one(read.pool())
     .await

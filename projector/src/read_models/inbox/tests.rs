@@ -7,7 +7,7 @@ use serde_json::json;
 use service_kit::Role;
 use uuid::Uuid;
 
-use crate::testing::stories::{AnOrder, customer, eur, product, received};
+use crate::testing::stories::{AnOrder, customer, eur, partner, product, received};
 use crate::testing::{Got, Open, Shop, to};
 
 fn kinds(got: &Got) -> Vec<&str> {
@@ -196,4 +196,53 @@ async fn a_saga_that_needs_a_person_is_told_to_every_admin_and_to_nobody_else() 
         kinds(&inbox(&shop, Role::Customer, order.customer).await),
         ["order_placed"]
     );
+}
+
+#[tokio::test]
+async fn somebody_who_acts_for_a_partner_hears_and_sees_what_the_partner_does() {
+    let shop = Shop::new().await.open().await;
+    let (person, order) = (Uuid::now_v7(), AnOrder::new());
+    shop.happens([
+        partner(order.partner, "Corner"),
+        product(order.product, Some(order.partner), "mug"),
+        received(order.product, 2),
+    ])
+    .await;
+    shop.happens(order.by_card(&shop.shop).await).await;
+    shop.happens(order.held()).await;
+    let low = RanLow {
+        available: 0,
+        low_stock_threshold: 0,
+    };
+    shop.happens([to(order.product, [inventory::Event::from(low)])])
+        .await;
+    shop.happens(order.confirmed()).await;
+    let token = shop.shop.token_for_partner(person, order.partner);
+    let authorization = format!("Bearer {token}");
+    let headers = [("authorization", authorization.as_str())];
+    let paths = [
+        "/v1/notifications".to_owned(),
+        "/v1/orders".to_owned(),
+        "/v1/inventory".to_owned(),
+        "/v1/products".to_owned(),
+        "/v1/partners".to_owned(),
+        "/v1/reports/sales?group_by=brand".to_owned(),
+    ];
+    for path in paths {
+        let seen = shop.get_with(&path, None, &headers).await;
+        assert_eq!(seen.status, 200, "{path}: {seen:#?}");
+        let rows = seen.body["data"].as_array().unwrap().len();
+        assert_eq!(rows, 1, "{path}: {}", seen.body);
+        let partners = shop.get(&path, Role::Partner, order.partner).await;
+        assert_eq!(partners.body, seen.body, "{path}");
+    }
+    for path in [
+        format!("/v1/orders/{}", order.id),
+        format!("/v1/inventory/{}", order.product),
+        format!("/v1/products/{}", order.product),
+        format!("/v1/partners/{}", order.partner),
+    ] {
+        let seen = shop.get_with(&path, None, &headers).await;
+        assert_eq!(seen.status, 200, "{path}: {seen:#?}");
+    }
 }
