@@ -35,6 +35,12 @@ const SIGN_IN_OF_ADDRESS: Allowance = Allowance {
     burst: 50,
     period: Duration::from_secs(10),
 };
+/// Generous, for whole companies behind one address; a machine that makes up people runs into it.
+const SIGN_UPS_OF_PLACE: Allowance = Allowance {
+    name: "sign-up place",
+    burst: 1_000,
+    period: Duration::from_secs(10),
+};
 const CODES_OF_PLACE: Allowance = Allowance {
     name: "code place",
     burst: 50,
@@ -49,6 +55,13 @@ const MAILS_OF_ADDRESS: Allowance = Allowance {
     name: "mail address",
     burst: 5,
     period: Duration::from_secs(3 * 60),
+};
+
+/// What is sent because somebody changes his own address, to whomever it belongs.
+const MAILS_OF_PERSON: Allowance = Allowance {
+    name: "mail person",
+    burst: 10,
+    period: Duration::from_secs(10 * 60),
 };
 
 /// From where a request comes, as limits see it.
@@ -109,6 +122,19 @@ impl<'a> Attempt<'a> {
         }
         Ok(())
     }
+}
+
+/// One sign-up from this place.
+pub(super) async fn sign_up(door: &Door, place: &Place) -> Result<(), Problem> {
+    take(door, SIGN_UPS_OF_PLACE, &place.0).await
+}
+
+/// One mail because of what this person does; without it nothing is sent, and nobody is told.
+pub(super) async fn cause_mail(door: &Door, person: Uuid) -> Result<bool, Problem> {
+    let now = door.clock.now();
+    let whose = person.to_string();
+    let taken = door.vault.attempt(MAILS_OF_PERSON, &whose, now).await?;
+    Ok(taken.is_ok())
 }
 
 /// One try of a code from this place; the code itself counts its tries too.

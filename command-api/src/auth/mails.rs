@@ -9,6 +9,7 @@ use service_kit::Problem;
 use service_kit::mail::Mail;
 use service_kit::vault::{CODE_TTL, Purpose};
 
+use super::limits;
 use crate::door::Door;
 use crate::problem;
 
@@ -16,6 +17,9 @@ use crate::problem;
 pub(crate) fn verification(door: &Door, person: Uuid, email_key: String) {
     let inner = door.clone();
     door.mailer.send_later(async move {
+        if !limits::cause_mail(&inner, person).await? {
+            return Ok(None);
+        }
         let loaded = inner
             .executor
             .load::<Customer>(person, Freshness::Leader)
@@ -57,8 +61,12 @@ pub(super) fn reset(door: &Door, email: String) {
 }
 
 /// Tells the old address that it is not the account's any more.
-pub(crate) fn address_left(door: &Door, old_email: String) {
+pub(crate) fn address_left(door: &Door, person: Uuid, old_email: String) {
+    let inner = door.clone();
     door.mailer.send_later(async move {
+        if !limits::cause_mail(&inner, person).await? {
+            return Ok(None);
+        }
         Ok(Some(Mail {
             to: old_email,
             subject: "The e-mail address of your account was changed".into(),

@@ -13,6 +13,7 @@ use event_store::{Claim, Stop, Work};
 use service_kit::{Problem, Role, Validation, passwords};
 use uuid::Uuid;
 
+use super::limits::{self, Place};
 use super::mails;
 use crate::answer::Answer;
 use crate::body::Fields;
@@ -73,9 +74,11 @@ pub(crate) struct Register {
 )]
 pub(crate) async fn register_account(
     State(door): State<Door>,
+    place: Place,
     Fields(body): Fields<Register>,
 ) -> Result<Answer<AccountBody>, Problem> {
     let wanted = Checked::from(body, fields::today(door.clock.now()))?;
+    limits::sign_up(&door, &place).await?;
     let id = door.clock.new_id();
     let command = Command::of(
         id,

@@ -151,7 +151,7 @@ pub(crate) async fn edit(
     {
         mails::verification(door, id, to.email_key.clone());
         if let Some(old) = old_email {
-            mails::address_left(door, old);
+            mails::address_left(door, id, old);
         }
     }
     Ok(Answer::ok(done.body)

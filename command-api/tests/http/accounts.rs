@@ -125,6 +125,35 @@ async fn a_new_address_is_claimed_verified_again_and_the_old_one_is_free() {
 }
 
 #[tokio::test]
+async fn somebody_who_keeps_changing_his_address_does_not_make_us_write_to_strangers_without_end() {
+    let shop = Shop::open().await;
+    let ada = signed_in(&shop).await;
+    let mut strangers = Vec::new();
+    for _ in 0..12 {
+        let email = new_email();
+        let moved = shop
+            .as_self(&ada, Method::PATCH, &json!({"email": email}))
+            .await;
+        assert_eq!(moved.status, 200, "{moved:#?}");
+        strangers.push(email);
+    }
+    // The last one may be asked for by hand, which comes after all that was going to be sent.
+    let last = strangers.last().unwrap();
+    let asked = json!({"email": last});
+    shop.post("/v1/auth/verify-email/send", &asked).await;
+    mail_server().await.mail_to(last, 1).await;
+    let mails: usize = {
+        let server = mail_server().await;
+        strangers
+            .iter()
+            .chain([&ada.email])
+            .map(|email| server.mails_to(email).len())
+            .sum()
+    };
+    assert!(mails <= 11, "{mails} mails");
+}
+
+#[tokio::test]
 async fn a_stale_view_changes_nothing_and_a_repeat_is_answered_as_the_first_time() {
     let shop = Shop::open().await;
     let ada = signed_in(&shop).await;
