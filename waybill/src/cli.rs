@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use service_kit::{Role, SettingsArgs};
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ pub enum Command {
     Up,
     /// Prepare Postgres and the broker: schemas, stream, buckets, consumers. Safe to repeat.
     Migrate,
+    /// Fill the shop with the demo's goods, or with many of everything. Safe to repeat: what is there is not added again.
+    Seed(SeedArgs),
     /// The broker's stream, buckets and consumers.
     #[command(subcommand)]
     Topology(TopologyCommand),
@@ -64,6 +66,20 @@ pub enum Command {
     Bench(BenchCommand),
     /// Print the OpenAPI document.
     Openapi,
+}
+
+/// More would keep a shop on one machine busy for days.
+const SEED_COUNT_MAX: i64 = 1_000_000;
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct SeedArgs {
+    /// The demo shop that `up` begins with: a partner, a few products with stock, customers, cloud resources.
+    #[arg(long)]
+    pub demo: bool,
+    /// So many customers, products and orders, with the partners, stock and cloud resources that belong to them.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=SEED_COUNT_MAX))]
+    pub scale: Option<u32>,
 }
 
 #[derive(Subcommand)]
@@ -119,7 +135,8 @@ pub enum EventsCommand {
     },
     /// Print one aggregate's history and its state, now or in the past.
     Show {
-        /// Which kind: customer, partner, product, offer, inventory, order, payment, fulfilment.
+        /// Which kind: customer, resource, assignment, partner, product, offer, inventory, order, payment,
+        /// payment_provider, fulfilment.
         aggregate: String,
         /// Which one.
         id: Uuid,

@@ -20,6 +20,7 @@ mod out;
 mod progress_bar;
 mod projections;
 mod running;
+mod seed;
 mod token;
 mod up;
 
@@ -62,6 +63,10 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
     match command {
         Command::Up => up::run(settings).await?,
         Command::Migrate => migrate::run(&settings).await?,
+        Command::Seed(args) => {
+            let what = args.scale.map_or(seed::What::Demo, seed::What::Scale);
+            seed::run(&settings, what).await?;
+        }
         Command::Topology(TopologyCommand::Apply) => migrate::apply_topology(&settings).await?,
         Command::Topology(TopologyCommand::Verify) => migrate::verify_topology(&settings).await?,
         Command::CommandApi => command_api::run(settings).await?,

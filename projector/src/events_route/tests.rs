@@ -219,8 +219,14 @@ async fn within(limits: Limits) -> (Shop, Arc<InMemoryStore>, Router, ReadSide) 
     let log = Arc::new(InMemoryStore::new());
     let shop = Shop::with_log(log.clone()).await;
     let personal = Personal::new(shop.vault.clone());
-    let read = ReadSide::new(shop.pool.clone(), log.clone(), personal, Moves::default())
-        .with_live_limits(limits);
+    let read = ReadSide::new(
+        shop.pool.clone(),
+        log.clone(),
+        personal,
+        Moves::default(),
+        "sandbox",
+    )
+    .with_live_limits(limits);
     let router = shop.router_of(crate::service::api().with_state(read.clone()));
     (shop, log, router, read)
 }

@@ -5,6 +5,8 @@ pub mod customers;
 pub mod inbox;
 pub mod inventory;
 pub mod orders;
+pub mod payment_providers;
+pub mod resources;
 pub mod sales;
 
 use std::sync::Arc;
@@ -20,6 +22,8 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
         Arc::new(inbox::Inbox),
         Arc::new(inventory::Inventory),
         Arc::new(orders::Orders),
+        Arc::new(payment_providers::PaymentProviders),
+        Arc::new(resources::Resources),
         Arc::new(sales::Sales),
     ]
 }
@@ -32,6 +36,8 @@ pub(crate) fn migrations() -> impl Iterator<Item = Embedded> {
         inbox::MIGRATIONS,
         inventory::MIGRATIONS,
         orders::MIGRATIONS,
+        payment_providers::MIGRATIONS,
+        resources::MIGRATIONS,
         sales::MIGRATIONS,
     ]
     .into_iter()

@@ -1,6 +1,7 @@
 //! `waybill events show`: one aggregate's history and the state that folding it gives, at any version or moment.
 
 use anyhow::{Context, bail};
+use domain::assignment::Assignment;
 use domain::customer::Customer;
 use domain::fulfilment::Fulfilment;
 use domain::inventory::Inventory;
@@ -8,7 +9,9 @@ use domain::offer::Offer;
 use domain::order::Order;
 use domain::partner::Partner;
 use domain::payment::Payment;
+use domain::payment_provider::PaymentProvider;
 use domain::product::Product;
+use domain::resource::Resource;
 use event_schema::{Decider, EventSet, Recorded, Subject, Timestamp, Version};
 use event_store::{EventStore, Freshness};
 use serde_json::{Value, json};
@@ -22,12 +25,21 @@ type Fold = fn(&[Recorded]) -> anyhow::Result<Value>;
 
 const KINDS: &[(&str, Fold)] = &[
     (<Customer as Decider>::Event::AGGREGATE, fold::<Customer>),
+    (<Resource as Decider>::Event::AGGREGATE, fold::<Resource>),
+    (
+        <Assignment as Decider>::Event::AGGREGATE,
+        fold::<Assignment>,
+    ),
     (<Partner as Decider>::Event::AGGREGATE, fold::<Partner>),
     (<Product as Decider>::Event::AGGREGATE, fold::<Product>),
     (<Offer as Decider>::Event::AGGREGATE, fold::<Offer>),
     (<Inventory as Decider>::Event::AGGREGATE, fold::<Inventory>),
     (<Order as Decider>::Event::AGGREGATE, fold::<Order>),
     (<Payment as Decider>::Event::AGGREGATE, fold::<Payment>),
+    (
+        <PaymentProvider as Decider>::Event::AGGREGATE,
+        fold::<PaymentProvider>,
+    ),
     (
         <Fulfilment as Decider>::Event::AGGREGATE,
         fold::<Fulfilment>,

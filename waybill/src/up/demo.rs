@@ -1,15 +1,13 @@
-//! The demo shop: seeded through the same HTTP commands that everybody uses, once, and safe to repeat.
+//! The demo shop: seeded by the same commands that everybody uses, once, and safe to repeat.
 //!
 //! Every seed command has a fixed idempotency key, so a start that was killed half-way is simply finished by the
 //! next one. What a person changed afterwards is left alone: a finished seed is not run again.
 
-use std::time::Duration;
-
-use anyhow::{Context, bail};
-use domain::customer::Customer;
+use anyhow::bail;
+use axum::http::Method;
+use domain::resource::Resource;
 use event_schema::ids::derived;
 use event_store::{Executor, Freshness};
-use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use service_kit::crypto::command_id;
@@ -17,12 +15,10 @@ use service_kit::settings::FirstAdmin;
 use uuid::Uuid;
 
 use crate::handles::Handles;
+use crate::seed::{Order, Sender};
 
 /// Changed with the seeded data, so that an older data folder is not asked for the same keys with other bodies.
 const SEED_VERSION: &str = "demo-1";
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// A broker that is still warming up answers 503; this often it is asked again.
-const TRIES_MAX: u32 = 20;
 
 /// What the story talks about.
 #[derive(Debug, Clone)]
@@ -77,11 +73,24 @@ const PRODUCTS: &[Product] = &[
     },
 ];
 
-/// First the one that the story uses; the last one's existence tells that the seed was finished.
+/// First the one that the story uses.
 const CUSTOMERS: &[(&str, &str)] = &[
     ("Ada Byron", "ada@example.com"),
     ("Grace Hopper", "grace@example.com"),
 ];
+
+/// Cloud resources that customers can be given: name, type, region.
+const RESOURCES: &[(&str, &str, &str)] = &[
+    ("Lambda", "function", "us-west-1"),
+    ("Dynamic DB", "database", "us-west-1"),
+    ("Pubsub", "event", "us-central-1"),
+    ("Small machine", "vm", "eu-central-1"),
+    ("Large machine", "vm", "eu-west-1"),
+    ("Block storage", "storage", "eu-central-1"),
+    ("Object storage", "storage", "us-west-1"),
+];
+/// That it exists tells that the seed was finished.
+const LAST_RESOURCE: (&str, &str, &str) = ("Relational database", "database", "eu-central-1");
 
 const ADMIN_EMAIL: &str = "admin@example.com";
 /// Hex digits: 80 bits.
@@ -123,7 +132,7 @@ pub fn admin_login(handles: &Handles) -> String {
 }
 
 /// Seeds the demo shop unless that was finished before.
-pub async fn seed(base_url: &str, admin_token: &str, executor: &Executor) -> anyhow::Result<Demo> {
+pub async fn seed(sender: &Sender, admin_token: &str, executor: &Executor) -> anyhow::Result<Demo> {
     let admin = admin_id();
     let created = |verb: &str, key: &str| command_id(admin, verb, &idempotency_key(key));
     let demo = Demo {
@@ -132,74 +141,61 @@ pub async fn seed(base_url: &str, admin_token: &str, executor: &Executor) -> any
         lamp: created("products.add", "lamp"),
         bell: created("products.add", "bell"),
     };
-    let last = created("customers.add", CUSTOMERS[CUSTOMERS.len() - 1].1);
-    if executor
-        .load::<Customer>(last, Freshness::Leader)
-        .await?
-        .version
-        .0
-        > 0
-    {
+    let last = created("resources.add", &resource_key(LAST_RESOURCE.0));
+    let known = executor.load::<Resource>(last, Freshness::Leader).await?;
+    if known.version.0 > 0 {
         return Ok(demo);
     }
-    let client = Client::new(base_url, admin_token)?;
-    let partner = client
-        .send(Method::POST, "/v1/partners", "partner", json!({
-            "title": "Lumen GmbH", "brand": "Lumen", "phone": "+49 30 1234567", "email": "orders@lumen.example",
-            "address": "Hauptstr. 1, 10827 Berlin",
-        }))
-        .await?;
+    let send = |method: Method, path: String, key: &str, body: Value| {
+        let order = Order {
+            method,
+            path,
+            token: admin_token,
+            key: idempotency_key(key),
+            body,
+        };
+        async move { sender.send(&order).await }
+    };
+    let post = |path: String, key: &str, body: Value| send(Method::POST, path, key, body);
+    let partner = json!({
+        "title": "Lumen GmbH", "brand": "Lumen", "phone": "+49 30 1234567", "email": "orders@lumen.example",
+        "address": "Hauptstr. 1, 10827 Berlin",
+    });
+    let partner = post("/v1/partners".into(), "partner", partner).await?;
     expect_id(&partner, demo.partner)?;
     for verb in ["verify", "enable"] {
-        client
-            .send(
-                Method::POST,
-                &format!("/v1/partners/{}/{verb}", demo.partner),
-                verb,
-                json!({}),
-            )
-            .await?;
+        let path = format!("/v1/partners/{}/{verb}", demo.partner);
+        post(path, verb, json!({})).await?;
     }
     for product in PRODUCTS {
         let eur = |amount: i64| json!({"amount": amount, "currency": "EUR"});
-        let added = client
-            .send(Method::POST, "/v1/products", product.key, json!({
-                "sku": product.sku, "name": product.name, "brand": "Lumen", "category": product.category,
-                "unit_cost": eur(product.unit_cost),
-            }))
-            .await?;
+        let body = json!({
+            "sku": product.sku, "name": product.name, "brand": "Lumen", "category": product.category,
+            "unit_cost": eur(product.unit_cost),
+        });
+        let added = post("/v1/products".into(), product.key, body).await?;
         let id = created("products.add", product.key);
         expect_id(&added, id)?;
         let offer = json!({"price": eur(product.price), "active": true});
-        client
-            .send(
-                Method::PUT,
-                &format!("/v1/partners/{}/offers/{id}", demo.partner),
-                product.key,
-                offer,
-            )
-            .await?;
+        let path = format!("/v1/partners/{}/offers/{id}", demo.partner);
+        send(Method::PUT, path, product.key, offer).await?;
         let stock = json!({"quantity": product.stock, "reason": "demo stock"});
-        client
-            .send(
-                Method::POST,
-                &format!("/v1/inventory/{id}/receive"),
-                product.key,
-                stock,
-            )
-            .await?;
+        post(format!("/v1/inventory/{id}/receive"), product.key, stock).await?;
     }
     for (name, email) in CUSTOMERS {
-        client
-            .send(
-                Method::POST,
-                "/v1/customers",
-                email,
-                json!({"name": name, "email": email}),
-            )
-            .await?;
+        let body = json!({"name": name, "email": email});
+        post("/v1/customers".into(), email, body).await?;
+    }
+    for (name, kind, region) in RESOURCES.iter().chain([&LAST_RESOURCE]) {
+        let body = json!({"name": name, "type": kind, "region": region});
+        post("/v1/resources".into(), &resource_key(name), body).await?;
     }
     Ok(demo)
+}
+
+/// Keys are visible ASCII without spaces.
+fn resource_key(name: &str) -> String {
+    format!("resource-{}", name.to_lowercase().replace(' ', "-"))
 }
 
 fn idempotency_key(key: &str) -> String {
@@ -215,57 +211,4 @@ fn expect_id(answer: &Value, id: Uuid) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-struct Client<'a> {
-    http: reqwest::Client,
-    base_url: &'a str,
-    token: &'a str,
-}
-
-impl<'a> Client<'a> {
-    fn new(base_url: &'a str, token: &'a str) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .timeout(REQUEST_TIMEOUT)
-            .no_proxy()
-            .build()?;
-        Ok(Self {
-            http,
-            base_url,
-            token,
-        })
-    }
-
-    /// Sends one command; asks again while the API says that it is not ready, under the same key.
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        key: &str,
-        body: Value,
-    ) -> anyhow::Result<Value> {
-        for _ in 0..TRIES_MAX {
-            let answer = self
-                .http
-                .request(method.clone(), format!("{}{path}", self.base_url))
-                .bearer_auth(self.token)
-                .header("Idempotency-Key", idempotency_key(key))
-                .json(&body)
-                .send()
-                .await
-                .with_context(|| format!("the seed command {method} {path} had no answer"))?;
-            let status = answer.status();
-            if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS
-            {
-                tokio::time::sleep(Duration::from_millis(250)).await;
-                continue;
-            }
-            let text = answer.text().await?;
-            if !status.is_success() {
-                bail!("the seed command {method} {path} was answered {status}: {text}");
-            }
-            return Ok(serde_json::from_str(&text).unwrap_or(Value::Null));
-        }
-        bail!("the seed command {method} {path} was answered \"unavailable\" {TRIES_MAX} times")
-    }
 }

@@ -114,6 +114,8 @@ struct Filter {
     q: Option<String>,
     /// Only offers of this partner.
     partner_id: Option<Uuid>,
+    /// Only what is in stock at this moment, or only what is sold out.
+    in_stock: Option<bool>,
 }
 
 pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
@@ -122,7 +124,7 @@ pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
 
 /// Active offers of products that are sold, by partners who are verified and enabled; by name.
 #[utoipa::path(
-    get, path = "/v1/catalog", tag = "catalogue", params(Filter, PageParams),
+    get, path = "/v1/catalog", tag = "catalogue", operation_id = "list_catalog", params(Filter, PageParams),
     responses((status = 200, description = "A page of the catalogue", body = Page<CatalogItem>))
 )]
 async fn list(
@@ -147,6 +149,7 @@ async fn list(
            and ($3::text is null or p.name ilike $3 or p.brand ilike $3 or p.description ilike $3)
            and ($4::uuid is null or o.partner_id = $4)
            and ($5::text is null or (p.name, o.id) > ($5, $6))
+           and ($8::boolean is null or $8 = (coalesce(i.received - i.held - i.sold, 0) > 0))
          order by p.name, o.id limit $7",
     )
     .bind(filter.brand)
@@ -156,6 +159,7 @@ async fn list(
     .bind(name)
     .bind(id)
     .bind(page.fetch())
+    .bind(filter.in_stock)
     .fetch_all(read.pool())
     .await
     .map_err(database)?;

@@ -1,17 +1,18 @@
 //! GET /v1/partners and /v1/partners/{id}: for admins, and for a partner about himself.
 
 use axum::extract::State;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use event_schema::Timestamp;
 use service_kit::cursor::{Page, PageParams, PageRequest};
-use service_kit::extract::Path;
+use service_kit::extract::{Path, Query};
 use service_kit::{Access, ApiRouter, Caller, Problem, Role, routes};
 
 use super::NAME;
 use crate::http::{Answer, Asked, ReadSide, database};
+use crate::read_models::anywhere;
 
 const READS: &[&str] = &[NAME];
 const ALLOWED: Access = Access::Roles(&[Role::Admin, Role::Partner]);
@@ -49,6 +50,17 @@ pub struct Partner {
     version: i64,
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only partners that are verified, or only those that are not.
+    verified: Option<bool>,
+    /// Only partners that sell, or only those that do not.
+    enabled: Option<bool>,
+    /// Only partners with this text in title, brand or e-mail address; capitals do not matter.
+    q: Option<String>,
+}
+
 pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
     api.routes(ALLOWED, routes!(list))
         .routes(ALLOWED, routes!(show))
@@ -56,7 +68,7 @@ pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
 
 /// All partners, by title; a partner sees himself.
 #[utoipa::path(
-    get, path = "/v1/partners", tag = "partners", params(PageParams),
+    get, path = "/v1/partners", tag = "partners", operation_id = "list_partners", params(Filter, PageParams),
     responses((status = 200, description = "A page of partners", body = Page<Partner>))
 )]
 async fn list(
@@ -64,18 +76,24 @@ async fn list(
     caller: Caller,
     asked: Asked,
     page: PageRequest<(String, Uuid)>,
+    Query(filter): Query<Filter>,
 ) -> Result<Answer<Page<Partner>>, Problem> {
     let reading = read.reading(asked, READS, None).await?;
     let (title, id) = page.after.clone().unzip();
     let rows: Vec<Partner> = sqlx::query_as(
         "select * from read.partners
          where ($1::uuid is null or id = $1) and ($2::text is null or (title, id) > ($2, $3))
+           and ($5::boolean is null or verified = $5) and ($6::boolean is null or enabled = $6)
+           and ($7::text is null or title ilike $7 or brand ilike $7 or email ilike $7)
          order by title, id limit $4",
     )
     .bind(only(&caller))
     .bind(title)
     .bind(id)
     .bind(page.fetch())
+    .bind(filter.verified)
+    .bind(filter.enabled)
+    .bind(filter.q.as_deref().map(anywhere))
     .fetch_all(read.pool())
     .await
     .map_err(database)?;
@@ -86,7 +104,7 @@ async fn list(
 
 /// One partner.
 #[utoipa::path(
-    get, path = "/v1/partners/{id}", tag = "partners", params(("id" = Uuid, Path)),
+    get, path = "/v1/partners/{id}", tag = "partners", operation_id = "show_partner", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The partner", body = Partner), (status = 404, description = "No such partner"))
 )]
 async fn show(

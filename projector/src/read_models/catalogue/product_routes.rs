@@ -110,7 +110,7 @@ pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
 
 /// Products that are sold (a partner: his own), by name.
 #[utoipa::path(
-    get, path = "/v1/products", tag = "products", params(Filter, PageParams),
+    get, path = "/v1/products", tag = "products", operation_id = "list_products", params(Filter, PageParams),
     responses((status = 200, description = "A page of products", body = Page<Product>))
 )]
 async fn list(
@@ -148,7 +148,7 @@ async fn list(
 
 /// One product that is sold.
 #[utoipa::path(
-    get, path = "/v1/products/{id}", tag = "products", params(("id" = Uuid, Path)),
+    get, path = "/v1/products/{id}", tag = "products", operation_id = "show_product", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The product", body = Product), (status = 404, description = "No such product"))
 )]
 async fn show(

@@ -1,7 +1,10 @@
 //! Events as notifications: which event tells whom what.
 
-use event_schema::ids::derived;
-use event_schema::{Recorded, Timestamp, customer, fulfilment, inventory, order, payment, product};
+use event_schema::ids::{ResourceId, derived};
+use event_schema::{
+    Recorded, Timestamp, assignment, customer, fulfilment, inventory, order, payment, product,
+    resource,
+};
 use uuid::Uuid;
 
 use super::facts::{Facts, OrderFacts};
@@ -22,7 +25,9 @@ struct Notification {
 }
 
 pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result<(), ApplyError> {
-    let mut facts = Facts::load(batch, &ids(events)).await?;
+    let mut concerned = ids(events);
+    concerned.extend(events.iter().copied().filter_map(assigned_resource));
+    let mut facts = Facts::load(batch, &concerned).await?;
     let mut notifications = Vec::new();
     for recorded in events {
         notifications.extend(tell(recorded, &mut facts)?);
@@ -42,6 +47,11 @@ fn tell(recorded: &Recorded, facts: &mut Facts) -> Result<Option<Notification>, 
             }
             _ => Ok(None),
         },
+        "resource" => {
+            facts.resource_described(id, decode::<resource::Event>(recorded)?);
+            Ok(None)
+        }
+        "assignment" => tell_of_assignment(recorded, facts),
         "product" => {
             facts.described(id, decode::<product::Event>(recorded)?);
             Ok(None)
@@ -52,6 +62,43 @@ fn tell(recorded: &Recorded, facts: &mut Facts) -> Result<Option<Notification>, 
         "fulfilment" => tell_of_saga(recorded, id),
         _ => Ok(None),
     }
+}
+
+/// The resource that an assignment is about, which its history's id does not tell. What cannot be read is told of when
+/// it is applied.
+fn assigned_resource(recorded: &Recorded) -> Option<Uuid> {
+    let (aggregate, _) = recorded.subject.aggregate()?;
+    if aggregate != "assignment" {
+        return None;
+    }
+    match decode(recorded).ok()? {
+        assignment::Event::Assigned(pair) => Some(pair.resource_id.uuid()),
+        assignment::Event::Unassigned(pair) => Some(pair.resource_id.uuid()),
+    }
+}
+
+fn tell_of_assignment(
+    recorded: &Recorded,
+    facts: &Facts,
+) -> Result<Option<Notification>, ApplyError> {
+    let name = |resource: ResourceId| {
+        facts
+            .resources
+            .get(&resource.uuid())
+            .map(|facts| facts.name.as_str())
+            .ok_or_else(|| ApplyError::event(recorded, "the resource was never added"))
+    };
+    let (customer, message) = match decode(recorded)? {
+        assignment::Event::Assigned(pair) => (
+            pair.customer_id,
+            message::resource_added(name(pair.resource_id)?),
+        ),
+        assignment::Event::Unassigned(pair) => (
+            pair.customer_id,
+            message::resource_removed(name(pair.resource_id)?),
+        ),
+    };
+    note(recorded, Some(customer.uuid()), None, message).map(Some)
 }
 
 fn tell_of_stock(

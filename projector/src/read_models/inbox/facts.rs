@@ -1,10 +1,10 @@
 //! What a notification needs and its event does not say: an order's customer and total, a product's name and owner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use event_schema::{Money, order, product};
+use event_schema::{Money, order, product, resource};
 
 use crate::projection::{ApplyError, Batch};
 use crate::read_models::column;
@@ -24,13 +24,21 @@ pub(super) struct ProductFacts {
     pub name: String,
 }
 
+#[derive(Clone, sqlx::FromRow)]
+pub(super) struct ResourceFacts {
+    pub resource_id: Uuid,
+    pub name: String,
+}
+
 /// The facts about everything in a batch.
 #[derive(Default)]
 pub(super) struct Facts {
     pub orders: BTreeMap<Uuid, OrderFacts>,
     pub products: BTreeMap<Uuid, ProductFacts>,
+    pub resources: BTreeMap<Uuid, ResourceFacts>,
     new_orders: Vec<Uuid>,
     new_products: Vec<Uuid>,
+    new_resources: BTreeSet<Uuid>,
 }
 
 impl Facts {
@@ -47,7 +55,17 @@ impl Facts {
         .bind(ids)
         .fetch_all(batch.connection())
         .await?;
+        let resources: Vec<ResourceFacts> = sqlx::query_as(
+            batch.sql("select * from read.inbox_resources where resource_id = any($1)"),
+        )
+        .bind(ids)
+        .fetch_all(batch.connection())
+        .await?;
         Ok(Self {
+            resources: resources
+                .into_iter()
+                .map(|facts| (facts.resource_id, facts))
+                .collect(),
             orders: orders
                 .into_iter()
                 .map(|facts| (facts.order_id, facts))
@@ -70,6 +88,18 @@ impl Facts {
         };
         self.orders.insert(order_id, facts);
         self.new_orders.push(order_id);
+    }
+
+    pub fn resource_described(&mut self, resource_id: Uuid, event: resource::Event) {
+        let name = match event {
+            resource::Event::Added(added) => added.details.name,
+            resource::Event::Changed(changed) => changed.details.name,
+            // Whoever has it still hears of it by its name.
+            resource::Event::Removed(_) => return,
+        };
+        let facts = ResourceFacts { resource_id, name };
+        self.resources.insert(resource_id, facts);
+        self.new_resources.insert(resource_id);
     }
 
     pub fn described(&mut self, product_id: Uuid, event: product::Event) {
@@ -108,6 +138,22 @@ impl Facts {
             .bind(column!(orders, customer_id))
             .bind(column!(orders, total))
             .bind(column!(orders, currency))
+            .execute(batch.connection())
+            .await?;
+        }
+        let resources: Vec<&ResourceFacts> = self
+            .new_resources
+            .iter()
+            .filter_map(|id| self.resources.get(id))
+            .collect();
+        if !resources.is_empty() {
+            sqlx::query(batch.sql(
+                "insert into read.inbox_resources (resource_id, name)
+                 select * from unnest($1::uuid[], $2::text[])
+                 on conflict (resource_id) do update set name = excluded.name",
+            ))
+            .bind(column!(resources, resource_id))
+            .bind(column!(resources, name))
             .execute(batch.connection())
             .await?;
         }

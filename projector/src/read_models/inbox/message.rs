@@ -36,6 +36,22 @@ pub(super) fn customer_added() -> Message {
     message("customer_added", "Welcome", "Your account is ready.".into())
 }
 
+pub(super) fn resource_added(name: &str) -> Message {
+    message(
+        "resource_added",
+        "A resource is yours",
+        format!("You have been given {name}."),
+    )
+}
+
+pub(super) fn resource_removed(name: &str) -> Message {
+    message(
+        "resource_removed",
+        "A resource was taken back",
+        format!("You do not have {name} any more."),
+    )
+}
+
 pub(super) fn order_placed(order: &OrderFacts) -> Message {
     let total = amount(order.total, &order.currency);
     message(

@@ -19,11 +19,18 @@ pub(crate) use routes::routes;
 
 /// The projection's name.
 pub const NAME: &str = "inbox";
-pub(crate) const MIGRATIONS: &[Embedded] = &[Embedded {
-    version: 40,
-    name: "inbox",
-    sql: include_str!("tables.sql"),
-}];
+pub(crate) const MIGRATIONS: &[Embedded] = &[
+    Embedded {
+        version: 40,
+        name: "inbox",
+        sql: include_str!("tables.sql"),
+    },
+    Embedded {
+        version: 41,
+        name: "inbox: names of resources",
+        sql: include_str!("resources.sql"),
+    },
+];
 /// The only event of an inventory history that anybody is told of; the many others are passed by unread.
 const RAN_LOW: &str = "inventory.ran_low";
 
@@ -50,12 +57,18 @@ impl Projection for Inbox {
                 name: "inbox_products",
                 key: "product_id",
             },
+            Table {
+                name: "inbox_resources",
+                key: "resource_id",
+            },
         ]
     }
 
     fn aggregates(&self) -> &'static [&'static str] {
         &[
             "customer",
+            "resource",
+            "assignment",
             "product",
             "inventory",
             "order",

@@ -247,8 +247,14 @@ async fn within(limits: Limits, stocks: usize) -> (Shop, Router) {
     shop.catch_up().await;
     let shop = shop.close().await;
     let personal = Personal::new(shop.vault.clone());
-    let read =
-        ReadSide::new(shop.pool.clone(), log, personal, Moves::default()).with_live_limits(limits);
+    let read = ReadSide::new(
+        shop.pool.clone(),
+        log,
+        personal,
+        Moves::default(),
+        "sandbox",
+    )
+    .with_live_limits(limits);
     let router = shop.router_of(crate::service::api().with_state(read));
     (shop, router)
 }

@@ -1,0 +1,4 @@
+create table read.inbox_resources (
+    resource_id uuid primary key,
+    name text not null
+);
