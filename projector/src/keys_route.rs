@@ -26,7 +26,7 @@ pub(crate) fn routes() -> ApiRouter<Arc<Tokens>> {
 
 /// The public keys that access tokens are signed with, as a JSON Web Key Set.
 #[utoipa::path(
-    get, path = "/.well-known/jwks.json", tag = "auth",
+    get, path = "/.well-known/jwks.json", tag = "auth", operation_id = "list_keys",
     responses((status = 200, description = "The keys", body = JwkSet))
 )]
 async fn keys(State(tokens): State<Arc<Tokens>>) -> impl IntoResponse {

@@ -14,7 +14,7 @@ pub(crate) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
 
 /// Every projection: position, lag, rate and what is parked.
 #[utoipa::path(
-    get, path = "/v1/projections", tag = "projections",
+    get, path = "/v1/projections", tag = "projections", operation_id = "list_projections",
     responses((status = 200, description = "The projections", body = Page<ProjectionStatus>))
 )]
 async fn list(

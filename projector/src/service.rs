@@ -10,6 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::info::Info;
 use utoipa::openapi::path::Paths;
+use utoipa::openapi::tag::{Tag, TagBuilder};
 
 use event_store::{EventStore, JetStreamStore};
 use service_kit::http::Readiness;
@@ -18,7 +19,7 @@ use service_kit::signing::{SigningKey, Tokens};
 use service_kit::vault::{self, Vault};
 use service_kit::{ApiRouter, Clock, Settings, Shutdown, nats, postgres};
 
-use crate::http::ReadSide;
+use crate::http::{self, ReadSide};
 use crate::migrations::{self, SchemaError};
 use crate::moves::Moves;
 use crate::personal::Personal;
@@ -41,6 +42,16 @@ const START_RETRY_PERIOD: Duration = Duration::from_secs(1);
 /// What the projector is made of; all of them are shared handles.
 #[derive(Clone)]
 pub struct Deps {
+/// What the document says of the areas that only queries have.
+const AREAS: [(&str, &str); 6] = [
+    ("catalogue", "What can be bought now"),
+    ("deliveries", "What waits for a deliverer, and what is his"),
+    ("payments", "An order's money"),
+    ("notifications", "What customers were told"),
+    ("reports", "What was sold, and what it earned"),
+    ("events", "The log itself"),
+];
+
     /// This replica's name.
     pub instance: String,
     /// The log.
@@ -199,7 +210,7 @@ pub fn openapi() -> OpenApi {
 
 /// All routes, still without a state.
 pub(crate) fn api() -> ApiRouter<ReadSide> {
-    let document = OpenApi::new(
+    let mut document = OpenApi::new(
         Info::new("Waybill", env!("CARGO_PKG_VERSION")),
         Paths::new(),
     );
@@ -211,16 +222,24 @@ pub(crate) fn api() -> ApiRouter<ReadSide> {
     let api = read_models::inbox::routes(api);
     let api = read_models::customers::routes(api);
     let api = events_route::routes(api);
-    projections_route::routes(api)
+    projections_route::routes(api).each_operation(http::describe)
 }
 
 /// A pool for whoever writes rows. They can be built again from the log, so a commit need not wait for the disk: rows
+fn tag((name, description): (&str, &str)) -> Tag {
+    TagBuilder::new()
+        .name(name)
+        .description(Some(description))
+        .build()
+}
+
 /// and checkpoint are in one transaction and fall back together.
 pub fn worker_pool(pool: &PgPool) -> PgPool {
     let options = (*pool.connect_options()).clone().options([
         ("synchronous_commit", "off"),
         (
             "idle_in_transaction_session_timeout",
+    document.tags = Some(AREAS.map(tag).into());
             WORKER_IDLE_IN_TRANSACTION_TIMEOUT_MILLIS,
         ),
     ]);

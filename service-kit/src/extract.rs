@@ -92,6 +92,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         let parsed: Result<Vec<(String, String)>, _> = serde_urlencoded::from_str(query);
         let pairs = parsed
             .map_err(|_| Problem::bad_request("unreadable_query", "the query cannot be read"))?;
+        // No text of ours has it, and the database takes no text with it.
+        if let Some((name, _)) = pairs.iter().find(|(_, value)| value.contains('\0')) {
+            return Err(Problem::invalid(vec![FieldError {
+                pointer: format!("/{}", escape(name)),
+                code: "invalid".into(),
+                detail: format!("query parameter `{name}`: there is a NUL in it"),
+            }]));
+        }
         // An empty parameter (`?cursor=`) counts as one that was not sent.
         let kept: Vec<_> = pairs
             .into_iter()
@@ -504,6 +512,16 @@ mod tests {
         );
         assert_eq!(problem.body().errors[0].pointer, "/limit");
         assert!(problem.body().errors[0].detail.contains("`limit`"));
+    }
+
+    #[tokio::test]
+    async fn a_query_parameter_with_a_nul_is_refused_before_it_comes_to_the_database() {
+        let problem = query::<Filter>("q=a%00b").await.unwrap_err();
+        assert_eq!(
+            (problem.status().as_u16(), problem.code()),
+            (422, "invalid")
+        );
+        assert_eq!(problem.body().errors[0].pointer, "/q");
     }
 
     #[tokio::test]

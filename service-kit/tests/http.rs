@@ -756,7 +756,9 @@ async fn the_access_table_lists_every_route_with_its_rule_and_the_document_says_
             rule.path
         );
         assert_eq!(operation["responses"]["401"].is_object(), guarded);
-        let refers = operation["responses"]["default"]["content"]["application/problem+json"]["schema"]["$ref"].clone();
+        let refers = operation["responses"]["500"]["content"]["application/problem+json"]["schema"]
+            ["$ref"]
+            .clone();
         assert_eq!(refers, "#/components/schemas/Problem");
     }
     for needed in ["Problem", "FieldError", "Thing"] {

@@ -39,7 +39,7 @@ pub(crate) struct ChangeMe {
     birth_date: Option<Option<String>>,
     /// Where pushed messages reach the person's device.
     #[serde(default, deserialize_with = "fields::nullable")]
-    #[schema(value_type = Option<String>, max_length = 1024)]
+    #[schema(value_type = Option<String>, max_length = 1024, example = "fcm:d1Xk2mQ9")]
     push_token: Option<Option<String>>,
 }
 

@@ -25,27 +25,27 @@ use crate::problem::Refusal;
 pub(crate) struct ChangePartner {
     /// Name of the business.
     #[serde(default)]
-    #[schema(max_length = 200)]
+    #[schema(max_length = 200, example = "Clay & Co Berlin")]
     title: Option<String>,
     /// The brand shown to customers.
     #[serde(default)]
-    #[schema(max_length = 200)]
+    #[schema(max_length = 200, example = "Clay & Co")]
     brand: Option<String>,
     /// Business telephone number.
     #[serde(default)]
-    #[schema(max_length = 32)]
+    #[schema(max_length = 32, example = "+49 30 5550100")]
     phone: Option<String>,
     /// Business e-mail address.
     #[serde(default)]
-    #[schema(max_length = 254)]
+    #[schema(max_length = 254, example = "orders@clay.example")]
     email: Option<String>,
     /// Where orders are picked up.
     #[serde(default)]
-    #[schema(max_length = 500)]
+    #[schema(max_length = 500, example = "Kastanienallee 1, Berlin")]
     address: Option<String>,
     /// Where the partner wants to be told of orders; null: nowhere any more.
     #[serde(default, deserialize_with = "fields::nullable")]
-    #[schema(value_type = Option<String>, max_length = 2048)]
+    #[schema(value_type = Option<String>, max_length = 2048, example = "https://clay.example/waybill")]
     webhook_url: Option<Option<String>>,
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct AddProduct {
     #[schema(max_length = 200, example = "blue")]
     color: Option<String>,
     #[serde(default)]
-    #[schema(max_length = 4000)]
+    #[schema(max_length = 4000, example = "Keeps tea warm for an hour.")]
     description: Option<String>,
     #[serde(default)]
     #[schema(max_length = 2048, example = "https://shop.example/mug.png")]

@@ -25,25 +25,25 @@ use crate::problem::Refusal;
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ChangeProduct {
     #[serde(default)]
-    #[schema(max_length = 200)]
+    #[schema(max_length = 200, example = "Mug")]
     name: Option<String>,
     #[serde(default)]
-    #[schema(max_length = 200)]
+    #[schema(max_length = 200, example = "Clay & Co")]
     brand: Option<String>,
     #[serde(default)]
-    #[schema(max_length = 200)]
+    #[schema(max_length = 200, example = "kitchen")]
     category: Option<String>,
     #[serde(default, deserialize_with = "fields::nullable")]
-    #[schema(value_type = Option<String>, max_length = 200)]
+    #[schema(value_type = Option<String>, max_length = 200, example = "0.3 l")]
     size: Option<Option<String>>,
     #[serde(default, deserialize_with = "fields::nullable")]
-    #[schema(value_type = Option<String>, max_length = 200)]
+    #[schema(value_type = Option<String>, max_length = 200, example = "blue")]
     color: Option<Option<String>>,
     #[serde(default, deserialize_with = "fields::nullable")]
-    #[schema(value_type = Option<String>, max_length = 4000)]
+    #[schema(value_type = Option<String>, max_length = 4000, example = "Keeps tea warm for an hour.")]
     description: Option<Option<String>>,
     #[serde(default, deserialize_with = "fields::nullable")]
-    #[schema(value_type = Option<String>, max_length = 2048)]
+    #[schema(value_type = Option<String>, max_length = 2048, example = "https://shop.example/mug.png")]
     picture_url: Option<Option<String>>,
     /// What one unit costs the seller from now on; orders that were placed keep theirs.
     #[serde(default)]

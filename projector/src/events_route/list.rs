@@ -34,7 +34,7 @@ pub(super) struct Params {
 
 /// The events of the log in order, with envelope and payload.
 #[utoipa::path(
-    get, path = "/v1/events", tag = "events", params(Params),
+    get, path = "/v1/events", tag = "events", operation_id = "list_events", params(Params),
     responses((status = 200, description = "The events; `next_cursor` is the `after` of the next page", body = Page<LoggedEvent>))
 )]
 pub(super) async fn list(

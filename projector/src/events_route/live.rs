@@ -48,7 +48,7 @@ pub(super) struct Params {
 /// the event as `GET /v1/events` shows it. Comments say why the server ends it; the way on is to come back with the
 /// last id.
 #[utoipa::path(
-    get, path = "/v1/events/live", tag = "events",
+    get, path = "/v1/events/live", tag = "events", operation_id = "follow_events",
     params(Params, ("Last-Event-ID" = Option<u64>, Header, description = "The last position that was seen")),
     responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String))
 )]

@@ -9,9 +9,9 @@ use event_schema::Position;
 use service_kit::extract::Json;
 
 /// The checkpoint that the answer was read at; what it shows is at least that fresh.
-const POSITION: HeaderName = HeaderName::from_static("waybill-position");
+pub(super) const POSITION: HeaderName = HeaderName::from_static("waybill-position");
 /// Rows behind the answer that are parked, as `<projection>/<key>@<first position>`.
-const HELD: HeaderName = HeaderName::from_static("waybill-held");
+pub(super) const HELD: HeaderName = HeaderName::from_static("waybill-held");
 /// Most parked rows that the header names; the last place says that there are more.
 const NAMED_HELD_MAX: usize = 5;
 

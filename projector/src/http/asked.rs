@@ -14,9 +14,9 @@ pub const MIN_POSITION: &str = "waybill-min-position";
 /// How long the query may wait for it.
 pub const WAIT_MS: &str = "waybill-wait-ms";
 /// How long it waits when it does not say.
-const DEFAULT_WAIT_MS: u64 = 2_000;
+pub(super) const DEFAULT_WAIT_MS: u64 = 2_000;
 /// The longest it may ask for.
-const MAX_WAIT_MS: u64 = 10_000;
+pub(super) const MAX_WAIT_MS: u64 = 10_000;
 
 /// How fresh an answer has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 mod answer;
 mod asked;
+mod described;
 mod gate;
 pub(crate) mod money;
 
@@ -19,6 +20,7 @@ use crate::personal::Personal;
 
 pub(crate) use answer::Answer;
 pub(crate) use asked::Asked;
+pub(crate) use described::describe;
 
 /// Readers of the stocks look at rows, each a few times a second, and need nothing of the broker.
 const STOCK_LIMITS: Limits = Limits {

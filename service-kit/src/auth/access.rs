@@ -6,14 +6,14 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use http::Method;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::response::Response as ApiResponse;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, ContentBuilder, OpenApi, Ref, RefOr};
+use utoipa::openapi::{ComponentsBuilder, OpenApi};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::caller::{Authentication, Role};
-use crate::problem::{CONTENT_TYPE_PROBLEM, FieldError, Problem};
+use super::described;
+use crate::problem::{FieldError, Problem};
 
 /// The name of the bearer scheme in the OpenAPI document.
 const BEARER_SCHEME: &str = "bearer";
@@ -80,6 +80,17 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
         self
     }
 
+    /// Says something of every operation so far: what all handlers of a service have in common.
+    #[must_use]
+    pub fn each_operation(mut self, mut say: impl FnMut(&str, &mut Operation)) -> Self {
+        for (path, item) in &mut self.inner.get_openapi_mut().paths.paths {
+            for (_, operation) in operations(item) {
+                say(path, operation);
+            }
+        }
+        self
+    }
+
     /// Takes over the routes of another router.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
@@ -106,6 +117,17 @@ impl<S: Clone + Send + Sync + 'static> ApiRouter<S> {
     /// The plain router, its document and its access table.
     pub fn into_parts(self) -> (Router<S>, OpenApi, Vec<RouteRule>) {
         let (router, mut document) = self.inner.split_for_parts();
+        for (path, item) in &mut document.paths.paths {
+            for (method, operation) in operations(item) {
+                let rule = self
+                    .rules
+                    .iter()
+                    .find(|rule| rule.method == method && rule.path == *path);
+                if let Some(rule) = rule {
+                    described::describe(operation, path, rule.access);
+                }
+            }
+        }
         complete(&mut document);
         (router, document, self.rules)
     }
@@ -147,26 +169,9 @@ fn operations(item: &mut PathItem) -> Vec<(Method, &mut Operation)> {
 }
 
 fn document_rule(operation: &mut Operation, access: Access) {
-    let mut add = |status: &str, description: &str| {
-        operation
-            .responses
-            .responses
-            .entry(status.to_owned())
-            .or_insert_with(|| RefOr::T(problem_response(description)));
-    };
-    add("default", "Any other problem, as problem+json");
     match access {
         Access::Public | Access::Signed => {}
-        Access::Authenticated => {
-            add("401", "No token, or one that is not accepted");
-            require_bearer(operation);
-        }
-        Access::Roles(roles) => {
-            add("401", "No token, or one that is not accepted");
-            let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
-            add("403", &format!("Only for the role {}", names.join(" or ")));
-            require_bearer(operation);
-        }
+        Access::Authenticated | Access::Roles(_) => require_bearer(operation),
     }
 }
 
@@ -178,18 +183,6 @@ fn require_bearer(operation: &mut Operation) {
             BEARER_SCHEME,
             std::iter::empty::<String>(),
         ));
-}
-
-fn problem_response(description: &str) -> ApiResponse {
-    let mut response = ApiResponse::new(description);
-    response.content.insert(
-        CONTENT_TYPE_PROBLEM.to_owned(),
-        ContentBuilder::new()
-            .schema(Some(Ref::from_schema_name(Problem::name())))
-            .build()
-            .into(),
-    );
-    response
 }
 
 /// Adds what the rules above refer to.

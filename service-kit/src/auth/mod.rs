@@ -2,6 +2,7 @@
 
 mod access;
 mod caller;
+mod described;
 
 pub use access::{Access, ApiRouter, RouteRule};
 pub(crate) use caller::Authentication;

@@ -41,7 +41,6 @@ impl Vault {
         now: Timestamp,
         grace: Duration,
     ) -> Result<Rotated, VaultError> {
-        let previous_until = now + grace;
         let wrapped = self
             .wrapping
             .wrap(kind, id, fresh.expose_secret().as_bytes())?;
@@ -76,21 +75,23 @@ impl Vault {
                 _ => Ok(Rotated::Replaced),
             };
         }
-        sqlx::query(
+        // As it is stored: a repeat is answered to the same microsecond.
+        let previous_until: jiff_sqlx::Timestamp = sqlx::query_scalar(
             "update vault.secrets set previous_wrapped_secret = wrapped_secret, previous_until = $4, \
-             wrapped_secret = $3, rotation = $5, updated_at = now() where kind = $1 and id = $2",
+             wrapped_secret = $3, rotation = $5, updated_at = now() where kind = $1 and id = $2 \
+             returning previous_until",
         )
         .bind(kind)
         .bind(id)
         .bind(wrapped)
-        .bind(previous_until.to_sqlx())
+        .bind((now + grace).to_sqlx())
         .bind(rotation)
-        .execute(&mut *transaction)
+        .fetch_one(&mut *transaction)
         .await?;
         transaction.commit().await?;
         Ok(Rotated::Now {
             secret: fresh.clone(),
-            previous_until,
+            previous_until: previous_until.to_jiff(),
         })
     }
 

@@ -85,7 +85,7 @@ pub(crate) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
 
 /// All customers, oldest first.
 #[utoipa::path(
-    get, path = "/v1/customers", tag = "customers", params(PageParams),
+    get, path = "/v1/customers", tag = "customers", operation_id = "list_customers", params(PageParams),
     responses((status = 200, description = "A page of customers", body = Page<Customer>))
 )]
 async fn list(
@@ -114,7 +114,7 @@ async fn list(
 
 /// One customer.
 #[utoipa::path(
-    get, path = "/v1/customers/{id}", tag = "customers", params(("id" = Uuid, Path)),
+    get, path = "/v1/customers/{id}", tag = "customers", operation_id = "show_customer", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The customer", body = Customer), (status = 404, description = "No such customer"))
 )]
 async fn show(
@@ -132,7 +132,7 @@ async fn show(
 
 /// Who the caller is: his own data, or only what his token says when he is no customer of the shop.
 #[utoipa::path(
-    get, path = "/v1/me", tag = "customers",
+    get, path = "/v1/me", tag = "customers", operation_id = "show_me",
     responses((status = 200, description = "The caller", body = Me))
 )]
 async fn me(

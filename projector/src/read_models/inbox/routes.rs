@@ -67,7 +67,7 @@ pub(crate) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
 
 /// The caller's notifications, newest first.
 #[utoipa::path(
-    get, path = "/v1/notifications", tag = "notifications", params(Filter, PageParams),
+    get, path = "/v1/notifications", tag = "notifications", operation_id = "list_notifications", params(Filter, PageParams),
     responses((status = 200, description = "A page of the inbox", body = InboxPage))
 )]
 async fn list(

@@ -81,7 +81,7 @@ pub(crate) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
 
 /// The stock of all products (a partner: of those that he looks after), by name.
 #[utoipa::path(
-    get, path = "/v1/inventory", tag = "inventory", params(Filter, PageParams),
+    get, path = "/v1/inventory", tag = "inventory", operation_id = "list_stocks", params(Filter, PageParams),
     responses((status = 200, description = "A page of stocks", body = Page<Stock>))
 )]
 async fn list(
@@ -113,7 +113,7 @@ async fn list(
 
 /// The stock of one product.
 #[utoipa::path(
-    get, path = "/v1/inventory/{product_id}", tag = "inventory", params(("product_id" = Uuid, Path)),
+    get, path = "/v1/inventory/{product_id}", tag = "inventory", operation_id = "show_stock", params(("product_id" = Uuid, Path)),
     responses((status = 200, description = "The stock", body = Stock), (status = 404, description = "No such product"))
 )]
 async fn show(

@@ -68,7 +68,7 @@ pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
 
 /// Everything that happened to one order, in the order of the log.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/history", tag = "orders", params(("id" = Uuid, Path)),
+    get, path = "/v1/orders/{id}/history", tag = "orders", operation_id = "order_history", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The events", body = Page<HistoryEvent>), (status = 404, description = "No such order"))
 )]
 async fn show(

@@ -34,7 +34,7 @@ pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
 
 /// The caller's orders (an admin: all), newest first.
 #[utoipa::path(
-    get, path = "/v1/orders", tag = "orders", params(Filter, PageParams),
+    get, path = "/v1/orders", tag = "orders", operation_id = "list_orders", params(Filter, PageParams),
     responses((status = 200, description = "A page of orders", body = Page<Order>))
 )]
 async fn list(
@@ -86,7 +86,7 @@ async fn list(
 
 /// One order.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}", tag = "orders", params(("id" = Uuid, Path)),
+    get, path = "/v1/orders/{id}", tag = "orders", operation_id = "show_order", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The order", body = Order), (status = 404, description = "No such order"))
 )]
 async fn show(

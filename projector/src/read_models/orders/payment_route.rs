@@ -94,7 +94,7 @@ pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
 
 /// The payment of one order.
 #[utoipa::path(
-    get, path = "/v1/payments/{order_id}", tag = "payments", params(("order_id" = Uuid, Path)),
+    get, path = "/v1/payments/{order_id}", tag = "payments", operation_id = "show_payment", params(("order_id" = Uuid, Path)),
     responses((status = 200, description = "The payment", body = PaymentView), (status = 404, description = "No such order"))
 )]
 async fn show(

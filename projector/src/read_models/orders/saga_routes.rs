@@ -96,7 +96,7 @@ pub(super) fn routes(api: ApiRouter<ReadSide>) -> ApiRouter<ReadSide> {
 
 /// Sagas, newest first.
 #[utoipa::path(
-    get, path = "/v1/sagas", tag = "sagas", params(Filter, PageParams),
+    get, path = "/v1/sagas", tag = "sagas", operation_id = "list_sagas", params(Filter, PageParams),
     responses((status = 200, description = "A page of sagas", body = Page<SagaView>))
 )]
 async fn list(
@@ -138,7 +138,7 @@ async fn list(
 
 /// One saga; its id is the order's.
 #[utoipa::path(
-    get, path = "/v1/sagas/{id}", tag = "sagas", params(("id" = Uuid, Path)),
+    get, path = "/v1/sagas/{id}", tag = "sagas", operation_id = "show_saga", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The saga", body = SagaView), (status = 404, description = "No such saga"))
 )]
 async fn show(
