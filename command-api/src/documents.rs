@@ -265,6 +265,36 @@ impl IntoResponses for WrongPassword {
     }
 }
 
+/// What a picture can be refused for.
+pub(crate) struct PictureProblems;
+
+impl IntoResponses for PictureProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (
+                "400",
+                "The form or a header cannot be read (`form_malformed`, `idempotency_key_invalid`, `if_match_invalid`)",
+            ),
+            ("413", "`body_too_large`: the file is over 5 MiB"),
+            (
+                "415",
+                "`unsupported_media_type`: send `multipart/form-data`; `picture_type_unsupported`: the file is not a \
+                 PNG, JPEG or WebP",
+            ),
+            (
+                "422",
+                "`picture_too_large`: too many pixels; `picture_unreadable`: the file is damaged; `invalid`: there is no \
+                 file in the field `avatar`; `idempotency_key_reused`: the key was used for another command",
+            ),
+            (
+                "503",
+                "Come back after `Retry-After`: `pictures_unavailable`, `broker_unavailable`, `database_unavailable`, \
+                 `busy`, `newer_events`, `timed_out`",
+            ),
+        ])
+    }
+}
+
 /// 409 of an address.
 pub(crate) struct EmailTaken;
 

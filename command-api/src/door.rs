@@ -15,11 +15,13 @@ use service_kit::idempotency::IdempotencyKey;
 use service_kit::mail::Mailer;
 use service_kit::passwords::Passwords;
 use service_kit::payment::ProviderAccount;
+use service_kit::pictures::Pictures;
 use service_kit::signing::Tokens;
 use service_kit::{Caller, Clock, Problem, Vault};
 
 use crate::command::Command;
 use crate::orders::quote::Quotes;
+use crate::pictures::Studio;
 use crate::problem::{self, Refusal};
 
 /// The longest that one command waits for the log. Shorter than a request may take, so that the caller hears that the
@@ -44,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) passwords: Passwords,
     pub(crate) mailer: Mailer,
+    pub(crate) pictures: Pictures,
+    pub(crate) studio: Studio,
 }
 
 impl Deref for Door {

@@ -15,6 +15,7 @@ use service_kit::mail::Mailer;
 use service_kit::oidc::Outside;
 use service_kit::passwords::Passwords;
 use service_kit::payment::ProviderAccount;
+use service_kit::pictures::Pictures;
 use service_kit::settings::{FirstAdmin, Settings};
 use service_kit::signing::{SigningKey, Tokens};
 use service_kit::{ApiRouter, Clock, Shutdown, Vault, nats, postgres, vault};
@@ -22,10 +23,12 @@ use service_kit::{ApiRouter, Clock, Shutdown, Vault, nats, postgres, vault};
 use crate::auth;
 use crate::broker_door;
 use crate::door::{Door, Parts};
+use crate::erasure;
 use crate::orders::quote::Quotes;
+use crate::pictures::{self, Studio};
 use crate::routes;
 
-/// The vault is asked for a key now and then; the rest of the work needs no database.
+/// What people sign in with, and a key now and then; the rest of the work needs no database.
 const DATABASE_CONNECTIONS_MAX: u32 = 8;
 
 /// What the service needs; cheap clones of handles that a process shares.
@@ -55,6 +58,8 @@ pub struct Deps {
     pub passwords: Passwords,
     /// Sends codes to people.
     pub mailer: Mailer,
+    /// Where people's pictures are kept.
+    pub pictures: Pictures,
 }
 
 impl fmt::Debug for Deps {
@@ -89,6 +94,7 @@ impl Deps {
             tokens: Arc::new(Tokens::new(&key, clock.clone()).accepting(outside)),
             passwords: Passwords::new()?,
             mailer: Mailer::of(&settings)?,
+            pictures: Pictures::open(&settings.avatars)?,
             provider: ProviderAccount::of(&settings, &installation),
             policy: policy(&settings),
             quote_ttl: settings.quote_ttl,
@@ -145,6 +151,8 @@ impl Service {
             tokens: Arc::clone(&deps.tokens),
             passwords: deps.passwords,
             mailer: deps.mailer,
+            pictures: deps.pictures,
+            studio: Studio::new(),
         });
         Ok(Self {
             door,
@@ -204,7 +212,11 @@ impl Service {
             shutdown.clone(),
         );
         let upkeep = async {
-            auth::keep_up(self.door.clone(), shutdown).await;
+            tokio::join!(
+                auth::keep_up(self.door.clone(), shutdown.clone()),
+                pictures::keep_tidy(&self.door, &shutdown),
+                erasure::watch(&self.door, &shutdown),
+            );
             // It ends with the shutdown, which the door sees to the end.
             std::future::pending::<()>().await;
         };

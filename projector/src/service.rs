@@ -15,6 +15,8 @@ use utoipa::openapi::tag::{Tag, TagBuilder};
 use event_store::{EventStore, JetStreamStore};
 use service_kit::http::Readiness;
 use service_kit::oidc::Outside;
+use service_kit::payment::ProviderAccount;
+use service_kit::pictures::Pictures;
 use service_kit::signing::{SigningKey, Tokens};
 use service_kit::vault::{self, Vault};
 use service_kit::{ApiRouter, Clock, Settings, Shutdown, nats, postgres};
@@ -23,6 +25,7 @@ use crate::http::{self, ReadSide};
 use crate::migrations::{self, SchemaError};
 use crate::moves::Moves;
 use crate::personal::Personal;
+use crate::read_models::customers::avatar_route::{self, Gallery};
 use crate::replay::Workshop;
 use crate::worker::Worker;
 use crate::{desk, events_route, keys_route, projections_route, read_models};
@@ -39,9 +42,6 @@ const QUERY_CONNECTIONS_MAX: u32 = 10;
 const START_WAIT: Duration = Duration::from_secs(60);
 const START_RETRY_PERIOD: Duration = Duration::from_secs(1);
 
-/// What the projector is made of; all of them are shared handles.
-#[derive(Clone)]
-pub struct Deps {
 /// What the document says of the areas that only queries have.
 const AREAS: [(&str, &str); 6] = [
     ("catalogue", "What can be bought now"),
@@ -52,6 +52,9 @@ const AREAS: [(&str, &str); 6] = [
     ("events", "The log itself"),
 ];
 
+/// What the projector is made of; all of them are shared handles.
+#[derive(Clone)]
+pub struct Deps {
     /// This replica's name.
     pub instance: String,
     /// The log.
@@ -66,6 +69,10 @@ const AREAS: [(&str, &str); 6] = [
     pub tokens: Arc<Tokens>,
     /// The time by which sessions have ended.
     pub clock: Clock,
+    /// Where people's pictures are kept.
+    pub pictures: Pictures,
+    /// The id of the payment provider that the settings name.
+    pub provider: String,
 }
 
 impl fmt::Debug for Deps {
@@ -99,6 +106,8 @@ impl Deps {
             vault: Vault::new(pool.clone(), &installation)?,
             pool,
             nats: Some(client),
+            pictures: Pictures::open(&settings.avatars)?,
+            provider: ProviderAccount::of(&settings, &installation).id,
             tokens: Arc::new(Tokens::new(&key, clock.clone()).accepting(outside)),
             clock,
         })
@@ -114,6 +123,7 @@ pub struct Service {
     tokens: Arc<Tokens>,
     clock: Clock,
     vault: Vault,
+    pictures: Pictures,
 }
 
 impl Service {
@@ -127,6 +137,8 @@ impl Service {
             nats,
             tokens,
             clock,
+            provider,
+            pictures,
         } = deps;
         migrate_patiently(&pool).await?;
         let writing = worker_pool(&pool);
@@ -147,7 +159,7 @@ impl Service {
             moves.clone(),
             &instance,
         );
-        let read = ReadSide::new(pool, store, personal, moves);
+        let read = ReadSide::new(pool, store, personal, moves, &provider);
         Ok(Self {
             read,
             worker,
@@ -156,6 +168,7 @@ impl Service {
             tokens,
             clock,
             vault,
+            pictures,
         })
     }
 
@@ -164,6 +177,10 @@ impl Service {
         api()
             .with_state(self.read.clone())
             .merge(keys_route::routes().with_state(Arc::clone(&self.tokens)))
+            .merge(avatar_route::routes().with_state(Gallery {
+                read: self.read.clone(),
+                pictures: self.pictures.clone(),
+            }))
     }
 
     /// Rebuild and verify.
@@ -205,7 +222,15 @@ pub fn openapi() -> OpenApi {
     let api: ApiRouter<ReadSide> = api();
     let mut document = api.into_parts().1;
     document.merge(keys_route::routes().into_parts().1);
+    document.merge(avatar_route::routes().into_parts().1);
     document
+}
+
+fn tag((name, description): (&str, &str)) -> Tag {
+    TagBuilder::new()
+        .name(name)
+        .description(Some(description))
+        .build()
 }
 
 /// All routes, still without a state.
@@ -214,11 +239,14 @@ pub(crate) fn api() -> ApiRouter<ReadSide> {
         Info::new("Waybill", env!("CARGO_PKG_VERSION")),
         Paths::new(),
     );
+    document.tags = Some(AREAS.map(tag).into());
     let api = ApiRouter::new(document);
     let api = read_models::catalogue::routes(api);
     let api = read_models::inventory::routes(api);
     let api = read_models::orders::routes(api);
     let api = read_models::sales::routes(api);
+    let api = read_models::resources::routes(api);
+    let api = read_models::payment_providers::routes(api);
     let api = read_models::inbox::routes(api);
     let api = read_models::customers::routes(api);
     let api = events_route::routes(api);
@@ -226,20 +254,12 @@ pub(crate) fn api() -> ApiRouter<ReadSide> {
 }
 
 /// A pool for whoever writes rows. They can be built again from the log, so a commit need not wait for the disk: rows
-fn tag((name, description): (&str, &str)) -> Tag {
-    TagBuilder::new()
-        .name(name)
-        .description(Some(description))
-        .build()
-}
-
 /// and checkpoint are in one transaction and fall back together.
 pub fn worker_pool(pool: &PgPool) -> PgPool {
     let options = (*pool.connect_options()).clone().options([
         ("synchronous_commit", "off"),
         (
             "idle_in_transaction_session_timeout",
-    document.tags = Some(AREAS.map(tag).into());
             WORKER_IDLE_IN_TRANSACTION_TIMEOUT_MILLIS,
         ),
     ]);

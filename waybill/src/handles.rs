@@ -6,6 +6,7 @@ use anyhow::Context;
 use event_store::{EventStore, Executor, JetStreamStore};
 use service_kit::crypto::InstallationKey;
 use service_kit::oidc::Outside;
+use service_kit::pictures::Pictures;
 use service_kit::signing::{SigningKey, Tokens};
 use service_kit::vault::Vault;
 use service_kit::{Clock, Settings, nats, postgres};
@@ -25,6 +26,7 @@ pub struct Handles {
     pub installation_key: InstallationKey,
     pub vault: Vault,
     pub clock: Clock,
+    pub pictures: Pictures,
 }
 
 impl Handles {
@@ -41,6 +43,7 @@ impl Handles {
             vault: Vault::new(pool.clone(), &installation_key)?,
             tokens: Arc::new(Tokens::new(&key, clock.clone()).accepting(outside)),
             executor: Executor::new(store),
+            pictures: Pictures::open(&settings.avatars)?,
             installation_key,
             settings,
             nats,

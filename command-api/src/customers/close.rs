@@ -1,5 +1,7 @@
 //! An account is closed: nobody signs in with it any more, what it did stays, and its address stays taken.
 
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use domain::customer::{Command as Wanted, Customer, Deactivate};
@@ -10,6 +12,17 @@ use crate::answer::Answer;
 use crate::command::Command;
 use crate::door::Door;
 use crate::if_match::IfMatch;
+
+/// How an account ends.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Way {
+    /// Whether the person's data is to be unreadable as well.
+    #[serde(default)]
+    #[param(default = false)]
+    pub(crate) erase: bool,
+}
 
 /// Closes the account; an account that is closed already stays so.
 pub(crate) async fn close(

@@ -1,5 +1,6 @@
 //! What somebody does with his own account.
 
+mod avatar;
 mod change;
 mod delete;
 
@@ -11,4 +12,5 @@ use crate::door::Door;
 pub(crate) fn register(api: ApiRouter<Door>) -> ApiRouter<Door> {
     api.routes(Access::Authenticated, routes!(change::change_me))
         .routes(Access::Authenticated, routes!(delete::delete_me))
+        .routes(Access::Authenticated, routes!(avatar::set_avatar))
 }

@@ -20,6 +20,7 @@ fn expected() -> Vec<(Method, &'static str, Option<&'static [Role]>)> {
         (Method::DELETE, "/v1/customers/{id}", Some(ADMIN)),
         (Method::PATCH, "/v1/me", Some(&Role::ALL)),
         (Method::DELETE, "/v1/me", Some(&Role::ALL)),
+        (Method::PUT, "/v1/me/avatar", Some(&Role::ALL)),
         (Method::POST, "/v1/auth/password/change", Some(&Role::ALL)),
         (Method::POST, "/v1/customers", Some(ADMIN)),
         (Method::POST, "/v1/resources", Some(ADMIN)),

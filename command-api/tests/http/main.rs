@@ -9,9 +9,11 @@
 mod access;
 mod accounts;
 mod auth;
+mod avatars;
 mod broker;
 mod customers;
 mod delivery;
+mod erasure;
 mod inventory;
 mod lost;
 mod orders;

@@ -21,6 +21,7 @@ use service_kit::http::{HttpLimits, ServerBuilder};
 use service_kit::mail::Mailer;
 use service_kit::passwords::Passwords;
 use service_kit::payment::ProviderAccount;
+use service_kit::pictures::Pictures;
 use service_kit::settings::SmtpSettings;
 use service_kit::signing::{SigningKey, Tokens};
 use service_kit::{Clock, Role, RouteRule, Vault, postgres, vault};
@@ -206,6 +207,7 @@ impl Shop {
                 from: "Shop <shop@example.com>".into(),
             })
             .unwrap(),
+            pictures: Pictures::in_memory(),
         };
         Self::of(deps, Uuid::now_v7()).await
     }
@@ -249,6 +251,14 @@ impl Shop {
 
     pub fn passwords(&self) -> &Passwords {
         &self.deps.passwords
+    }
+
+    pub fn pictures(&self) -> &Pictures {
+        &self.deps.pictures
+    }
+
+    pub fn database(&self) -> &sqlx::PgPool {
+        &self.deps.database
     }
 
     pub fn token(&self, role: Role, subject: Uuid) -> String {

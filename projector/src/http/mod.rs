@@ -41,11 +41,19 @@ pub(crate) struct Parts {
     pub moves: Moves,
     pub feed: Feed,
     pub stock_feed: Feed,
+    pub provider: Arc<str>,
 }
 
 impl ReadSide {
-    /// Queries over this pool; `moves` wakes those that wait for a position.
-    pub fn new(pool: PgPool, store: Arc<dyn EventStore>, personal: Personal, moves: Moves) -> Self {
+    /// Queries over this pool; `moves` wakes those that wait for a position, `provider` is the payment provider that
+    /// the settings name.
+    pub fn new(
+        pool: PgPool,
+        store: Arc<dyn EventStore>,
+        personal: Personal,
+        moves: Moves,
+        provider: &str,
+    ) -> Self {
         Self(Arc::new(Parts {
             pool,
             store,
@@ -53,6 +61,7 @@ impl ReadSide {
             moves,
             feed: Feed::default(),
             stock_feed: Feed::new(STOCK_LIMITS),
+            provider: Arc::from(provider),
         }))
     }
 
@@ -64,6 +73,7 @@ impl ReadSide {
             store,
             personal,
             moves,
+            provider,
             ..
         } = Arc::into_inner(self.0).expect("not shared yet");
         Self(Arc::new(Parts {
@@ -73,6 +83,7 @@ impl ReadSide {
             moves,
             feed: Feed::new(limits),
             stock_feed: Feed::new(limits),
+            provider,
         }))
     }
 
@@ -96,6 +107,11 @@ impl ReadSide {
 
     pub(crate) fn moves(&self) -> &Moves {
         &self.0.moves
+    }
+
+    /// The id of the payment provider that the settings name.
+    pub(crate) fn provider(&self) -> &str {
+        &self.0.provider
     }
 
     pub(crate) fn personal(&self) -> &Personal {

@@ -21,6 +21,7 @@ use event_schema::ids::CommandId;
 use event_schema::{Actor, EventSet, Metadata, NewEvent, Position, Sealed, Subject, Version};
 use event_store::{EventStore, Group, InMemoryStore, Part};
 use service_kit::http::{HttpLimits, Readiness, ServerBuilder};
+use service_kit::pictures::Pictures;
 use service_kit::signing::{Grant, SigningKey, Tokens};
 use service_kit::vault::{self, Vault};
 use service_kit::{ApiRouter, Clock, Role, Shutdown, postgres};
@@ -38,6 +39,7 @@ pub struct Shop {
     pub store: Arc<dyn EventStore>,
     pub pool: PgPool,
     pub vault: Vault,
+    pub pictures: Pictures,
     tokens: Arc<Tokens>,
     clock: Clock,
 }
@@ -137,6 +139,7 @@ impl Shop {
             vault: Vault::new(pool.clone(), &key.installation_key().unwrap()).unwrap(),
             pool,
             tokens: Arc::new(Tokens::new(&key, clock.clone())),
+            pictures: Pictures::in_memory(),
             clock,
         }
     }
@@ -181,6 +184,8 @@ impl Shop {
             nats: None,
             tokens: Arc::clone(&self.tokens),
             clock: self.clock.clone(),
+            pictures: self.pictures.clone(),
+            provider: "sandbox".into(),
         }
     }
 

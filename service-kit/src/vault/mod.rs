@@ -9,6 +9,7 @@ mod attempts;
 mod cache;
 mod codes;
 mod credentials;
+mod erased;
 mod rotation;
 mod schema;
 mod sessions;

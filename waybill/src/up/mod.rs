@@ -1,7 +1,7 @@
 //! `waybill up`: a whole shop on this machine. Servers, migrations, sandbox, all services on one port, demo data, and
 //! a story to try. Ctrl-C ends all of it; kill -9 leaves nothing that stops the next start.
 
-mod demo;
+pub mod demo;
 mod sandbox;
 pub mod servers;
 mod story;
@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 
 use crate::handles::{self, Handles};
 use crate::running::Running;
+use crate::seed::Sender;
 use crate::{migrate, out};
 use servers::{FolderLock, Servers};
 use story::Story;
@@ -155,6 +156,7 @@ async fn services(
         quote_ttl: settings.quote_ttl,
         passwords: Passwords::new()?,
         mailer: Mailer::of(settings)?,
+        pictures: handles.pictures.clone(),
     })
     .await?;
     commands
@@ -167,7 +169,9 @@ async fn services(
         vault: handles.vault.clone(),
         nats: Some(handles.nats.clone()),
         tokens: Arc::clone(&handles.tokens),
+        provider: provider.id.clone(),
         clock: handles.clock.clone(),
+        pictures: handles.pictures.clone(),
     })
     .await?;
     let sagas = saga_orchestrator::Service::new(saga_orchestrator::Deps {
@@ -196,7 +200,12 @@ async fn services(
 async fn tell(handles: &Handles, running: &Running, settings: &Settings) -> anyhow::Result<()> {
     let token = |role, subject| handles.tokens.issue(role, subject, STORY_TOKEN_TTL);
     let admin_token = token(Role::Admin, demo::admin_id())?;
-    let demo = demo::seed(&running.http_url, &admin_token, &handles.executor).await?;
+    let demo = demo::seed(
+        &Sender::http(&running.http_url)?,
+        &admin_token,
+        &handles.executor,
+    )
+    .await?;
     let customer_token = token(Role::Customer, demo.customer)?;
     let waybill = std::env::current_exe().context("the program's own path is not known")?;
     let data_dir = std::path::absolute(&settings.data_dir).context("the data folder's path")?;

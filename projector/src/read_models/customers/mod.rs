@@ -1,6 +1,7 @@
 //! The people of the shop, as admins and they themselves see them.
 
 mod apply;
+pub(crate) mod avatar_route;
 mod routes;
 mod row;
 #[cfg(test)]

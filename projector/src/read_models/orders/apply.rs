@@ -7,6 +7,7 @@ use uuid::Uuid;
 use event_schema::{PersonalKey, Recorded, fulfilment, order, payment};
 use sqlx::types::Json;
 
+use super::erased;
 use super::row::{self, Opened, Row};
 use super::saga;
 use crate::personal::open;
@@ -26,9 +27,12 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
             told.push((*recorded, id, event));
         }
     }
-    let keys = batch
+    let erased = erased::persons(events);
+    erased::remember(batch, &erased).await?;
+    let mut keys = batch
         .personal_keys(told.iter().flat_map(|(_, _, event)| persons(event)))
         .await?;
+    erased::without(batch, &mut keys).await?;
     let mut rows: BTreeMap<Uuid, Row> = row::load(batch, &ids(events))
         .await?
         .into_iter()
@@ -40,7 +44,8 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
             .or_insert_with(|| Row::new(id, recorded.metadata.occurred_at));
         fold(row, event, recorded, &keys)?;
     }
-    row::write(batch, &rows.into_values().collect::<Vec<_>>()).await
+    row::write(batch, &rows.into_values().collect::<Vec<_>>()).await?;
+    erased::redact(batch, &erased).await
 }
 
 fn read(recorded: &Recorded) -> Result<Option<(Uuid, Told)>, ApplyError> {

@@ -5,6 +5,9 @@ mod apply;
 mod delivery_routes;
 #[cfg(test)]
 mod delivery_tests;
+mod erased;
+#[cfg(test)]
+mod erased_tests;
 pub(crate) mod history;
 mod order_routes;
 mod payment;
@@ -17,6 +20,7 @@ mod show;
 mod tests;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use event_schema::Recorded;
 use service_kit::ApiRouter;
@@ -43,7 +47,15 @@ pub(crate) const MIGRATIONS: &[Embedded] = &[
         name: "orders: deliveries of one deliverer",
         sql: include_str!("deliveries.sql"),
     },
+    Embedded {
+        version: 53,
+        name: "orders: erased persons",
+        sql: include_str!("erased.sql"),
+    },
 ];
+
+/// The only event of a customer that changes his orders' rows: what tells where they go is taken out of them.
+const CUSTOMER_ERASED: &str = "customer.erased";
 
 /// One row an order.
 pub struct Orders;
@@ -55,14 +67,27 @@ impl Projection for Orders {
     }
 
     fn tables(&self) -> &'static [Table] {
-        &[Table {
-            name: "orders",
-            key: "id",
-        }]
+        &[
+            Table {
+                name: "orders",
+                key: "id",
+            },
+            Table {
+                name: "orders_erased_persons",
+                key: "person",
+            },
+        ]
     }
 
     fn aggregates(&self) -> &'static [&'static str] {
-        &["order", "payment", "fulfilment"]
+        &["order", "payment", "fulfilment", "customer"]
+    }
+
+    fn key(&self, event: &Recorded) -> Option<Uuid> {
+        let (aggregate, id) = event.subject.aggregate()?;
+        let concerned = self.aggregates().contains(&aggregate)
+            && (aggregate != "customer" || event.event_type == CUSTOMER_ERASED);
+        concerned.then_some(id)
     }
 
     async fn apply(&self, batch: &mut Batch<'_>, events: &[&Recorded]) -> Result<(), ApplyError> {
