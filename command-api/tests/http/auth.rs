@@ -1,6 +1,6 @@
 //! Signing up, in and out: each flow as people use it, and as people misuse it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use http::Method;
@@ -11,6 +11,8 @@ use uuid::Uuid;
 use crate::shop::{Reply, Shop, mail_server};
 
 const PASSWORD: &str = "correct horse battery";
+/// When a "no" comes at the earliest.
+const NO_SOONER_THAN: Duration = Duration::from_millis(250);
 const HERE: &str = "198.51.100.1";
 
 /// An address that no other test uses: the mail server is shared.
@@ -225,8 +227,12 @@ async fn an_unknown_address_a_wrong_password_and_a_closed_account_are_answered_a
         (new_email().as_str(), PASSWORD),
         (bob.email.as_str(), PASSWORD),
     ] {
-        let before = shop.passwords().computed();
+        let (before, asked) = (shop.passwords().computed(), Instant::now());
         let mut reply = shop.login(email, password).await;
+        assert!(
+            asked.elapsed() >= NO_SOONER_THAN,
+            "a quick answer tells what a cache knows"
+        );
         reply.is_problem(401, "invalid_credentials");
         assert!(reply.header("www-authenticate").starts_with("Bearer"));
         reply.body.as_object_mut().unwrap().remove("request_id");
