@@ -9,6 +9,7 @@ use http::Method;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::auth;
 use crate::lost::LosingStore;
 use crate::shop::{QUOTE_TTL, Reply, Shop, basket, by_card, customer};
 use crate::webhooks;
@@ -137,6 +138,7 @@ async fn without_the_database_nobody_is_added_and_what_needs_the_log_only_goes_o
     let (ada, partner) = (Uuid::now_v7(), shop.selling_partner().await);
     let mug = shop.offered_product(partner, 1999, 10).await;
     let quote = shop.quote(ada, partner, mug, 1).await;
+    let eve = auth::signed_in(&shop).await;
     let end = shop.log_end().await;
 
     let stopped = tokio::task::spawn_blocking(move || {
@@ -157,6 +159,23 @@ async fn without_the_database_nobody_is_added_and_what_needs_the_log_only_goes_o
         .check(Uuid::now_v7(), &basket(partner, &[(mug, 1)]))
         .await;
     is_away(&bob, since, "database_unavailable");
+    // Nobody signs up or in, and nobody is told that his password or token were wrong.
+    for (path, body) in [
+        ("/v1/auth/register", auth::sign_up("new@example.org")),
+        (
+            "/v1/auth/login",
+            json!({"email": eve.email, "password": "correct horse battery"}),
+        ),
+        ("/v1/auth/refresh", json!({"refresh_token": eve.refresh})),
+    ] {
+        let since = Instant::now();
+        let reply = shop.post(path, &body).await;
+        is_away(&reply, since, "database_unavailable");
+    }
+    assert!(
+        shop.lets_in(&eve.access).await,
+        "a token is checked without the database"
+    );
     assert_eq!(shop.log_end().await, end);
 
     let placed = shop.place(ada, "o-1", &by_card(quote)).await;
