@@ -9,6 +9,7 @@
 )]
 
 mod deployment;
+mod fuzzer;
 mod mail_server;
 mod market;
 mod oidc_server;
@@ -19,6 +20,7 @@ mod program;
 mod shop;
 
 pub use deployment::{Deployment, Layout, Role, Servers};
+pub use fuzzer::schemathesis;
 pub use mail_server::{MailServer, Received};
 pub use market::{Market, Product};
 pub use oidc_server::OidcServer;
