@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::packages;
 
@@ -84,7 +85,7 @@ impl OidcServer {
             );
         });
         // Beside the package, which is looked for from there.
-        let program = package.join(format!("server-{}.mjs", std::process::id()));
+        let program = package.join(format!("server-{}.mjs", Uuid::now_v7().simple()));
         std::fs::write(&program, PROGRAM).expect("the program is written");
         let mut process = Command::new(&node.program)
             .arg(&program)
@@ -107,6 +108,10 @@ impl OidcServer {
                 .expect("an HTTP client"),
         };
         server.issuer = server.line();
+        assert!(
+            server.issuer.starts_with("http"),
+            "the OIDC provider did not start"
+        );
         let _written_for_this_run: Result<(), std::io::Error> = std::fs::remove_file(&program);
         server
     }
