@@ -6,6 +6,7 @@ mod broker;
 mod fixtures;
 mod freshness;
 mod log_changes;
+mod paging;
 mod parking;
 mod replays;
 mod takeover;

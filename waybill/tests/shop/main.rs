@@ -10,6 +10,7 @@ mod accounts;
 mod kills;
 mod operators;
 mod roles;
+mod seed;
 mod story;
 
 /// The program under test.

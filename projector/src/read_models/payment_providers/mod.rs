@@ -15,7 +15,7 @@ use crate::projection::{ApplyError, Batch, Projection, Table};
 pub(crate) use routes::routes;
 
 /// The projection's name.
-pub const NAME: &str = "payment_providers";
+pub const NAME: &str = "providers";
 pub(crate) const MIGRATIONS: &[Embedded] = &[Embedded {
     version: 80,
     name: "payment providers",
