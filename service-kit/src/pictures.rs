@@ -104,7 +104,11 @@ impl Pictures {
     pub fn open(place: &AvatarPlace) -> Result<Self, PictureError> {
         match place {
             AvatarPlace::Folder(folder) => Self::in_folder(folder),
-            AvatarPlace::Bucket(url) => Self::in_bucket(AmazonS3Builder::from_env(), url),
+            AvatarPlace::Bucket(url) => {
+                // An address without TLS has to be meant.
+                let allow_http = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|value| value == "true");
+                Self::in_bucket(AmazonS3Builder::from_env(), url, allow_http)
+            }
         }
     }
 
@@ -127,14 +131,16 @@ impl Pictures {
         })
     }
 
-    fn in_bucket(builder: AmazonS3Builder, url: &str) -> Result<Self, PictureError> {
+    fn in_bucket(
+        builder: AmazonS3Builder,
+        url: &str,
+        allow_http: bool,
+    ) -> Result<Self, PictureError> {
         let retry = RetryConfig {
             max_retries: RETRIES_MAX,
             retry_timeout: STORE_LIMIT,
             ..RetryConfig::default()
         };
-        // An address without TLS has to be meant: AWS_ALLOW_HTTP says so.
-        let allow_http = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|value| value == "true");
         let client = ClientOptions::new()
             .with_timeout(REQUEST_LIMIT)
             .with_connect_timeout(CONNECT_LIMIT)
@@ -391,6 +397,62 @@ mod tests {
         std::fs::write(own.join(format!("{OTHER}#1")), b"half").unwrap();
         pictures.remove_all(ada).await.unwrap();
         assert!(!own.exists());
+    }
+
+    #[tokio::test]
+    async fn a_bucket_keeps_lists_and_lets_go_of_pictures_as_a_folder_does() {
+        let server = tokio::task::spawn_blocking(testkit::S3Server::shared);
+        let variables = server.await.unwrap().variables();
+        crate::crypto::install().unwrap();
+        let builder =
+            variables
+                .into_iter()
+                .fold(AmazonS3Builder::new(), |builder, (name, value)| match name
+                    .to_ascii_lowercase()
+                    .parse()
+                {
+                    Ok(key) => builder.with_config(key, value),
+                    Err(_) => builder,
+                });
+        let url = format!("s3://{}/people/now", testkit::S3Server::BUCKET);
+        let pictures = Pictures::in_bucket(builder.clone(), &url, true).unwrap();
+        let elsewhere = format!("s3://{}/people", testkit::S3Server::BUCKET);
+        let elsewhere = Pictures::in_bucket(builder, &elsewhere, true).unwrap();
+        let (ada, bob) = (Uuid::now_v7(), Uuid::now_v7());
+        for (person, digest) in [(ada, ONE), (ada, OTHER), (bob, ONE)] {
+            pictures
+                .put(person, digest, Bytes::from(digest))
+                .await
+                .unwrap();
+        }
+        let got = pictures.get(ada, OTHER).await.unwrap();
+        assert_eq!(got.as_deref(), Some(OTHER.as_bytes()));
+        assert!(pictures.stored_at(ada, ONE).await.unwrap().is_some());
+        assert_eq!(elsewhere.get(ada, ONE).await.unwrap(), None);
+        pictures.remove(ada, ONE).await.unwrap();
+        pictures.remove(ada, ONE).await.unwrap();
+        assert_eq!(pictures.of(ada).await.unwrap().len(), 1);
+        assert_eq!(pictures.remove_all(ada).await.unwrap(), 1);
+        let mut left = Vec::new();
+        pictures.each(|stored| left.push(stored)).await.unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!((left[0].person, &*left[0].digest), (bob, ONE));
+    }
+
+    #[tokio::test]
+    async fn a_bucket_that_is_away_is_said_to_be_in_time() {
+        crate::crypto::install().unwrap();
+        let builder = AmazonS3Builder::new()
+            .with_endpoint("http://127.0.0.1:9")
+            .with_access_key_id("test")
+            .with_secret_access_key("test");
+        let pictures = Pictures::in_bucket(builder, "s3://nowhere", true).unwrap();
+        let asked = pictures.get(Uuid::now_v7(), ONE).await;
+        let problem = Problem::from(asked.unwrap_err());
+        assert_eq!(
+            (problem.status().as_u16(), problem.code()),
+            (503, "pictures_unavailable")
+        );
     }
 
     #[test]

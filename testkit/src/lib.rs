@@ -17,6 +17,7 @@ mod packages;
 mod patience;
 mod person;
 mod program;
+mod s3_server;
 mod shop;
 
 pub use deployment::{Deployment, Layout, Role, Servers};
@@ -27,4 +28,5 @@ pub use oidc_server::OidcServer;
 pub use patience::{PATIENCE, Told};
 pub use person::{Answer, Person, answer};
 pub use program::{Program, free_port, within, within_time};
+pub use s3_server::S3Server;
 pub use shop::Shop;
