@@ -201,7 +201,8 @@ async fn the_vault_keeps_its_own_record_of_migrations_and_migrating_again_or_at_
         .fetch_one(&pool)
         .await
         .unwrap();
-    assert_eq!(applied, 1);
+    let known = i64::try_from(vault::migrator().iter().count()).unwrap();
+    assert_eq!(applied, known, "each once");
 }
 
 #[tokio::test]
