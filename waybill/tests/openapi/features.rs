@@ -110,12 +110,11 @@ async fn the_table_of_features_names_the_routes_that_there_are() {
     let named: BTreeSet<String> = rows
         .iter()
         .flat_map(|row| quoted(&row[WAYS_IN]))
+        .map(|words| words.split('?').next().unwrap_or_default())
         .filter(|words| {
-            METHODS
-                .iter()
-                .any(|method| words.starts_with(&format!("{method} /")))
+            let mut methods = METHODS.iter();
+            methods.any(|method| words.starts_with(&format!("{method} /v1/")))
         })
-        .filter(|words| words.contains("/v1/"))
         .map(str::to_owned)
         .collect();
     let api: BTreeSet<String> = served
