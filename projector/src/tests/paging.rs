@@ -109,12 +109,12 @@ async fn every_list_is_paged_through_without_a_gap_or_a_repeat_while_rows_are_ad
         key: PersonalKey::generate().unwrap(),
     };
     shop.happens([partner(ground.seller, "Corner")]).await;
-    let mut left = rows();
-    while left > 0 {
-        let count = left.min(ROWS_PER_GROUP);
-        ground.more(&shop.shop, count).await;
-        left -= count;
-        if left % (ROWS_PER_GROUP * 10) == 0 {
+    let mut there = 0;
+    while there < rows() {
+        ground.more(&shop.shop, ROWS_PER_GROUP).await;
+        there += ROWS_PER_GROUP;
+        // The rows are written while more come, but not left behind for longer than a test waits.
+        if there.is_multiple_of(ROWS_PER_GROUP * 10) {
             shop.catch_up().await;
         }
     }

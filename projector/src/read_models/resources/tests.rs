@@ -69,7 +69,7 @@ async fn resources_are_found_by_type_region_and_text_as_they_were_last_described
     };
     let (vm_id, db_id, bus_id) = (vm.to_string(), db.to_string(), bus.to_string());
     assert_eq!(found("").await, [&db_id, &bus_id, &vm_id].map(Clone::clone));
-    assert_eq!(found("?type=database").await, [db_id.clone()]);
+    assert_eq!(found("?type=database").await, std::slice::from_ref(&db_id));
     assert_eq!(found("?region=us-west-1").await, [db_id, vm_id.clone()]);
     assert_eq!(found("?q=PUB").await, [bus_id]);
     assert_eq!(found("?q=%25x").await, Vec::<String>::new());
@@ -153,25 +153,42 @@ async fn a_customer_sees_what_he_has_and_of_others_he_does_not_even_see_that_the
     );
     let pair = shop.ask(&format!("{path}/{vm}")).await;
     assert_eq!(pair.header("etag"), Some("\"3\""));
+}
 
-    let inbox = shop.get("/v1/notifications", Role::Customer, ada).await;
-    let told: Vec<(&str, &str)> = inbox.body["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| (row["kind"].as_str().unwrap(), row["body"].as_str().unwrap()))
-        .collect();
-    assert_eq!(
-        told[..2],
-        [
-            ("resource_added", "You have been given Small machine."),
-            (
-                "resource_removed",
-                "You do not have Small machine any more."
-            ),
-        ]
-    );
-    assert_eq!(told.len(), 5);
+#[tokio::test]
+async fn a_customer_is_told_of_a_resource_that_he_gets_and_loses() {
+    let shop = Shop::new().await.open().await;
+    let (ada, bob, vm) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    shop.happens([added(vm, "Machine", "vm", "eu-central-1")])
+        .await;
+    let renamed = resource::Changed {
+        details: details("Small machine", "vm", "eu-central-1"),
+    };
+    shop.happens([to(vm, [resource::Event::from(renamed)])])
+        .await;
+    shop.happens([assigned(ada, vm)]).await;
+    // Whoever has it hears of it by its name when it is not in the catalogue any more.
+    shop.happens([to(vm, [resource::Event::from(resource::Removed {})])])
+        .await;
+    shop.happens([unassigned(ada, vm)]).await;
+    let told = async |who: Uuid| -> Vec<(String, String)> {
+        let inbox = shop.get("/v1/notifications", Role::Customer, who).await;
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let rows = inbox.body["data"].as_array().unwrap();
+        rows.iter()
+            .map(|row| (text(&row["kind"]), text(&row["body"])))
+            .collect()
+    };
+    let wanted = [
+        (
+            "resource_removed",
+            "You do not have Small machine any more.",
+        ),
+        ("resource_added", "You have been given Small machine."),
+    ]
+    .map(|(kind, body)| (kind.to_owned(), body.to_owned()));
+    assert_eq!(told(ada).await, wanted);
+    assert_eq!(told(bob).await, []);
 }
 
 #[tokio::test]
@@ -192,4 +209,25 @@ async fn a_rebuild_and_a_second_showing_lead_to_the_same_rows() {
     }
     shop.catch_up().await;
     assert_eq!(shop.shop.rows().await, rows);
+}
+
+#[tokio::test]
+async fn a_customer_is_told_of_a_resource_that_he_gets_and_loses() {
+    let shop = Shop::new().await.open().await;
+    let (ada, vm) = (Uuid::now_v7(), Uuid::now_v7());
+    shop.happens([customer(&shop.shop, ada, "ada").await]).await;
+    shop.happens([added(vm, "Small machine", "vm", "eu-central-1")])
+        .await;
+    shop.happens([assigned(ada, vm)]).await;
+    shop.happens([unassigned(ada, vm)]).await;
+    let told = shop.get("/v1/notifications", Role::Customer, ada).await;
+    let kind = |row: usize| told.body["data"][row]["kind"].clone();
+    assert_eq!(
+        (kind(0), kind(1)),
+        (json!("resource_removed"), json!("resource_added"))
+    );
+    let said = told.body["data"][1]["body"].as_str().unwrap();
+    assert!(said.contains("Small machine"), "{said}");
+    let other = shop.get("/v1/notifications", Role::Customer, vm).await;
+    assert_eq!(other.body["data"], json!([]), "and nobody else");
 }
