@@ -210,24 +210,3 @@ async fn a_rebuild_and_a_second_showing_lead_to_the_same_rows() {
     shop.catch_up().await;
     assert_eq!(shop.shop.rows().await, rows);
 }
-
-#[tokio::test]
-async fn a_customer_is_told_of_a_resource_that_he_gets_and_loses() {
-    let shop = Shop::new().await.open().await;
-    let (ada, vm) = (Uuid::now_v7(), Uuid::now_v7());
-    shop.happens([customer(&shop.shop, ada, "ada").await]).await;
-    shop.happens([added(vm, "Small machine", "vm", "eu-central-1")])
-        .await;
-    shop.happens([assigned(ada, vm)]).await;
-    shop.happens([unassigned(ada, vm)]).await;
-    let told = shop.get("/v1/notifications", Role::Customer, ada).await;
-    let kind = |row: usize| told.body["data"][row]["kind"].clone();
-    assert_eq!(
-        (kind(0), kind(1)),
-        (json!("resource_removed"), json!("resource_added"))
-    );
-    let said = told.body["data"][1]["body"].as_str().unwrap();
-    assert!(said.contains("Small machine"), "{said}");
-    let other = shop.get("/v1/notifications", Role::Customer, vm).await;
-    assert_eq!(other.body["data"], json!([]), "and nobody else");
-}
