@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use domain::customer::{Customer, State as Account};
 use domain::fulfilment::{self, Fulfilment};
 use domain::order::{Command as Wanted, Details, Order, PaymentMethod, Place};
 use domain::payment::Payment;
@@ -18,7 +19,7 @@ use event_schema::order::Placed;
 use event_schema::{EventSet, Subject, Timestamp, Version};
 use event_store::{Stop, Work};
 use service_kit::idempotency::IdempotencyKey;
-use service_kit::{Caller, Problem, Validation};
+use service_kit::{Caller, Problem, Validation, VaultError};
 
 use super::LineBody;
 use super::quote::Quote;
@@ -108,7 +109,7 @@ impl PlacedOrder {
             ("Waybill-Position" = u64, description = "Where in the log this became true"),
         )),
         (status = 409, description = "`quote_expired`: check again; `quote_used`: another order has the quote; \
-            `provider_inactive`: the payment provider takes no new orders for now, or none on its hosted page", body = Problem,
+            `personal_data_erased`: the caller was erased; `provider_inactive`: the payment provider takes no new orders for now, or none on its hosted page", body = Problem,
             content_type = "application/problem+json"),
         NotFound, CommandProblems, Invalid,
     ),
@@ -132,7 +133,11 @@ pub(crate) async fn place_order(
     // Before the quote is claimed, which a refused order would only use up.
     let ask = |work: &mut Work| match placed_before(work, &command)? {
         Some(before) => Ok(Some(before)),
-        None => payment_providers::takes(work, &door.provider.id, &payment_method).map(|()| None),
+        None => {
+            work.prefetch::<Customer>(&[customer.uuid()]);
+            payment_providers::takes(work, &door.provider.id, &payment_method)?;
+            not_erased(work, customer).map(|()| None)
+        }
     };
     if let Some(placed) = door.execute(&command, ask).await?.value {
         return again(&door, &command, id, &placed).await;
@@ -152,6 +157,17 @@ pub(crate) async fn place_order(
     match executed.value {
         Some(before) => again(&door, &command, id, &before).await,
         None => Ok(accepted(id, &placed).at(executed.position)),
+    }
+}
+
+/// Somebody erased may still hold a token and a quote; nobody could read where such an order goes.
+fn not_erased(work: &mut Work, customer: CustomerId) -> Result<(), Stop<Refusal>> {
+    match &*work.state::<Customer>(customer.uuid())? {
+        Account::Erased => {
+            let erased = VaultError::Erased(customer.uuid());
+            Err(Stop::rejected(Problem::from(erased)))
+        }
+        Account::NotAdded | Account::Added(_) | Account::Deactivated(_) => Ok(()),
     }
 }
 

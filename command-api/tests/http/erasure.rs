@@ -167,11 +167,17 @@ async fn no_order_and_no_quote_is_made_for_somebody_erased() {
     let partner = shop.selling_partner().await;
     let product = shop.offered_product(partner, 850, 5).await;
     let basket = crate::shop::basket(partner, &[(product, 1)]);
-    assert!(shop.check(ada.id, &basket).await.status.is_success());
+    let quote = shop.quote(ada.id, partner, product, 1).await;
     assert_eq!(shop.erases_himself(&ada).await.status, 204);
+    let end = shop.log_end().await;
     shop.check(ada.id, &basket)
         .await
         .is_problem(409, "personal_data_erased");
+    // Quoted while he was somebody, and sealed under a key that is gone.
+    shop.place(ada.id, "one", &crate::shop::by_card(quote))
+        .await
+        .is_problem(409, "personal_data_erased");
+    assert_eq!(shop.log_end().await, end);
 }
 
 #[tokio::test]
