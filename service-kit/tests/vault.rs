@@ -6,10 +6,13 @@
     reason = "tests fail by panicking"
 )]
 
+use std::time::Duration;
+
 use event_schema::{PersonalKey, Sealed};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::crypto::InstallationKey;
-use service_kit::vault::{self, Vault, VaultError};
+use service_kit::vault::{self, Rotated, Vault, VaultError};
 use service_kit::{Problem, postgres};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -215,4 +218,41 @@ async fn a_vault_whose_database_is_away_answers_503() {
         (problem.status().as_u16(), problem.code()),
         (503, "database_unavailable")
     );
+}
+
+#[tokio::test]
+async fn a_rotated_secret_takes_over_once_and_the_one_before_is_believed_for_a_while() {
+    const KIND: &str = "partner_webhook";
+    let grace = Duration::from_secs(60);
+    let vault = vault_on(&database().await, b"ours");
+    let (id, rotation) = (Uuid::now_v7(), Uuid::now_v7());
+    let now = Timestamp::from_second(1_800_000_000).unwrap();
+    let secret = |text: &str| SecretString::from(text.to_owned());
+    let rotate = async |rotation: Uuid, text: &str| {
+        let fresh = secret(text);
+        let rotated = vault.rotate_secret(KIND, id, rotation, &fresh, now, grace);
+        match rotated.await.unwrap() {
+            Rotated::Now { secret, .. } => secret.expose_secret().to_owned(),
+            other => format!("{other:?}"),
+        }
+    };
+    let believed = async |at: Timestamp| -> Vec<String> {
+        let secrets = vault.believed_secrets(KIND, id, at).await.unwrap();
+        let text = |secret: &SecretString| secret.expose_secret().to_owned();
+        secrets.iter().map(text).collect()
+    };
+    assert_eq!(rotate(rotation, "none").await, "Missing");
+    assert!(believed(now).await.is_empty());
+    vault.put_secret(KIND, id, &secret("one")).await.unwrap();
+    assert_eq!(rotate(rotation, "two").await, "two");
+    assert_eq!(
+        rotate(rotation, "other").await,
+        "two",
+        "a repeat replaces nothing"
+    );
+    assert_eq!(believed(now).await, ["two", "one"]);
+    assert_eq!(believed(now + grace).await, ["two"]);
+    assert_eq!(rotate(Uuid::now_v7(), "three").await, "three");
+    assert_eq!(rotate(rotation, "other").await, "Replaced");
+    assert_eq!(believed(now).await, ["three", "two"]);
 }

@@ -122,6 +122,16 @@ async fn a_partner_sees_himself_and_an_admin_everybody() {
         .get(&format!("/v1/partners/{corner}"), Role::Partner, north)
         .await;
     assert_eq!(got.status, 404);
+    for (query, found) in [
+        ("enabled=true", vec![corner]),
+        ("verified=true&enabled=false", vec![north]),
+        ("q=NORTH", vec![north]),
+        ("q=%25", vec![]),
+    ] {
+        let got = shop.ask(&format!("/v1/partners?{query}")).await;
+        let found: Vec<String> = found.iter().map(Uuid::to_string).collect();
+        assert_eq!(got.ids(), found, "{query}");
+    }
     assert_eq!(
         shop.ask(&format!("/v1/partners/{north}"))
             .await
@@ -178,6 +188,23 @@ async fn the_catalogue_holds_only_what_can_be_bought_with_its_availability() {
     assert!(
         items[0].get("unit_cost").is_none(),
         "what a unit costs the seller is his own business"
+    );
+
+    let count = async |query: &str| {
+        let path = format!("/v1/catalog{query}");
+        shop.get_with(&path, None, &[]).await.body["data"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(
+        (
+            count("?in_stock=true").await,
+            count("?in_stock=false").await,
+            count("?brand=Corner&category=kitchen&q=MU").await,
+            count("?category=hall").await,
+        ),
+        (1, 0, 1, 0)
     );
 
     let removed = offer::Removed {
