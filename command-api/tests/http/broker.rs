@@ -99,6 +99,22 @@ async fn a_command_over_the_broker_is_the_command_over_http() {
     assert_eq!(header(&added, "ETag"), "\"1\"");
     let mug = over_http.id();
 
+    let machine = json!({"name": "Small machine", "type": "vm", "region": "eu-central-1"});
+    let added = ask(&client, "cmd.resources.add", &keyed("r-1"), &machine).await;
+    assert_eq!(header(&added, "Status"), "201", "{added:?}");
+    let pair = json!({"customer_id": Uuid::now_v7(), "resource_id": body(&added)["id"]});
+    let nobody = ask(&client, "cmd.assignments.assign", &keyed("r-2"), &pair).await;
+    assert_eq!(header(&nobody, NATS_SERVICE_ERROR_CODE), "404");
+    let sandbox = json!({"id": "sandbox", "title": "Card", "active": true, "checkout": false});
+    let set = ask(
+        &client,
+        "cmd.payment_providers.set",
+        &keyed("r-3"),
+        &sandbox,
+    )
+    .await;
+    assert_eq!(body(&set), sandbox);
+
     let price = json!({"partner_id": partner, "product_id": mug, "price": {"amount": 700, "currency": "EUR"}});
     let set = ask(&client, "cmd.offers.set", &keyed("x-2"), &price).await;
     assert_eq!(header(&set, "Status"), "200", "{set:?}");

@@ -5,7 +5,8 @@ use http::Method;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::shop::{Shop, partner, product};
+use crate::saga;
+use crate::shop::{Shop, by_card, partner, product};
 
 const PATH: &str = "/v1/products";
 
@@ -342,4 +343,83 @@ async fn a_partners_own_product_is_sold_by_nobody_else() {
         .send()
         .await
         .is_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn what_was_ordered_stays_ordered_when_its_product_is_removed() {
+    let shop = Shop::open().await;
+    let (ada, seller) = (Uuid::now_v7(), shop.selling_partner().await);
+    let mug = shop.offered_product(seller, 1999, 10).await;
+    let quote = shop.quote(ada, seller, mug, 2).await;
+    let quoted = shop.quote(ada, seller, mug, 1).await;
+    let order = shop.place(ada, "o-1", &by_card(quote)).await;
+    assert_eq!(order.status, 202, "{order:#?}");
+    let removed = shop
+        .admin(Method::DELETE, &format!("{PATH}/{mug}"))
+        .send()
+        .await;
+    assert_eq!(removed.status, 204);
+    saga::authorised(&shop, order.id()).await;
+    saga::captured(&shop, order.id()).await;
+    assert!(shop.types().await.contains(&"order.confirmed".to_owned()));
+    // A price that was quoted is kept; nothing new is quoted.
+    let late = shop.place(ada, "o-2", &by_card(quoted)).await;
+    assert_eq!(late.status, 202, "{late:#?}");
+    let basket = crate::shop::basket(seller, &[(mug, 1)]);
+    shop.check(ada, &basket)
+        .await
+        .is_problem(422, "unknown_product");
+}
+
+#[tokio::test]
+async fn texts_that_are_too_long_and_addresses_that_are_none_are_named() {
+    let shop = Shop::open().await;
+    for (field, chars) in [
+        ("sku", 101),
+        ("name", 201),
+        ("brand", 201),
+        ("category", 201),
+        ("size", 201),
+        ("color", 201),
+        ("description", 4_001),
+    ] {
+        let mut body = product("MUG-1");
+        body[field] = json!("x".repeat(chars));
+        let refused = shop
+            .admin(Method::POST, PATH)
+            .new_key()
+            .json(&body)
+            .send()
+            .await;
+        refused.names(&format!("/{field}"), "too_long");
+        body[field] = json!("x".repeat(chars - 1));
+        body["sku"] = json!(format!("{field:x<100}"));
+        let taken = shop
+            .admin(Method::POST, PATH)
+            .new_key()
+            .json(&body)
+            .send()
+            .await;
+        assert_eq!(taken.status, 201, "{field}: {taken:#?}");
+    }
+    let mut body = product("MUG-1");
+    body["picture_url"] = json!("javascript:alert(1)");
+    shop.admin(Method::POST, PATH)
+        .new_key()
+        .json(&body)
+        .send()
+        .await
+        .names("/picture_url", "invalid");
+    let mut body = partner();
+    for (field, chars) in [("title", 201), ("brand", 201), ("address", 501)] {
+        let good = body[field].clone();
+        body[field] = json!("x".repeat(chars));
+        shop.admin(Method::POST, "/v1/partners")
+            .new_key()
+            .json(&body)
+            .send()
+            .await
+            .names(&format!("/{field}"), "too_long");
+        body[field] = good;
+    }
 }
