@@ -29,6 +29,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use service_kit::http::{HttpLimits, ServerBuilder};
+use service_kit::problem::FieldError;
 use service_kit::signing::Tokens;
 use service_kit::{ApiRouter, Problem, Shutdown, extract, idempotency};
 
@@ -42,6 +43,8 @@ const IN_FLIGHT_MAX: usize = 256;
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// No answer of a command is larger.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// That a person is to be erased when his account is closed.
+const ERASE: &str = "erase";
 const PASSED_IN: [HeaderName; 3] = [
     AUTHORIZATION,
     HeaderName::from_static(idempotency::HEADER),
@@ -314,6 +317,17 @@ async fn answer(router: Router, command: &'static Command, request: BrokerReques
     }
 }
 
+/// A member that is true or false.
+fn switch(value: &Value) -> Result<bool, Problem> {
+    value.as_bool().ok_or_else(|| {
+        Problem::invalid(vec![FieldError {
+            pointer: format!("/{ERASE}"),
+            code: "wrong_type".into(),
+            detail: "this is true or false".to_owned(),
+        }])
+    })
+}
+
 /// The HTTP request that a message stands for.
 fn translate(
     command: &'static Command,
@@ -325,11 +339,17 @@ fn translate(
     } else {
         payload.clone()
     };
-    let (path, body) = if command.address.is_empty() {
+    let (path, body) = if command.address.is_empty() && command.method != Method::DELETE {
         (command.route.to_owned(), body)
     } else {
         let mut members: Map<String, Value> = extract::parse(&body)?;
-        let path = address(command, &mut members)?;
+        let mut path = address(command, &mut members)?;
+        // What HTTP says in the query. Passing it by would close an account where a person was to be erased.
+        if command.method == Method::DELETE
+            && let Some(erase) = members.remove(ERASE)
+        {
+            path.push_str(&format!("?{ERASE}={}", switch(&erase)?));
+        }
         let rest = serde_json::to_vec(&members).map_err(|error| Problem::unexpected(&error))?;
         (path, Bytes::from(rest))
     };
@@ -486,6 +506,27 @@ mod tests {
         http.sort();
         broker.sort();
         assert_eq!(http, broker);
+    }
+
+    #[test]
+    fn that_a_person_is_to_be_erased_is_not_lost_on_the_way() {
+        let sent = |name: &str, body: &str| {
+            let translated = translate(named(name), None, &Bytes::from(body.to_owned()));
+            translated.map(|request| request.uri().to_string())
+        };
+        let uri = |name: &str, body: &str| sent(name, body).unwrap();
+        assert_eq!(uri("me.delete", ""), "/v1/me");
+        assert_eq!(uri("me.delete", r#"{"erase":true}"#), "/v1/me?erase=true");
+        let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+        assert_eq!(
+            uri(
+                "customers.remove",
+                &format!(r#"{{"customer_id":"{id}","erase":true}}"#)
+            ),
+            format!("/v1/customers/{id}?erase=true")
+        );
+        let odd = sent("me.delete", r#"{"erase":"yes"}"#).unwrap_err();
+        assert_eq!(odd.status().as_u16(), 422);
     }
 
     #[test]
