@@ -32,6 +32,8 @@ impl Shop {
     async fn registered(&self, email: &str) -> Uuid {
         let reply = self.post("/v1/auth/register", &sign_up(email)).await;
         assert_eq!(reply.status, 201, "{reply:#?}");
+        // It is sent after the answer; what a test asks for comes behind it.
+        mail_server().await.mail_to(email, 1).await;
         reply.id()
     }
 
