@@ -2,18 +2,23 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use grpc_door::Door;
 use tokio::net::TcpListener;
 use utoipa::openapi::OpenApi;
 
-use crate::auth::ApiRouter;
+use crate::auth::{ApiRouter, RouteRule};
 use crate::http::{DRAIN_LIMIT, HttpLimits, Readiness, ServerBuilder, serve};
 use crate::settings::Settings;
 use crate::shutdown::{Lifetimes, Shutdown};
 use crate::signing::Tokens;
 use crate::{crypto, telemetry};
+
+/// How soon gRPC's health follows readiness, which asks its servers no more often than this.
+const HEALTH_PERIOD: Duration = Duration::from_secs(1);
 
 /// What a role serves over HTTP.
 #[derive(Default)]
@@ -101,12 +106,78 @@ pub async fn serve_until_ended(
     if let Some(elsewhere) = served.described_elsewhere {
         server = server.described_elsewhere(elsewhere);
     }
-    let router = server.build();
-    let shutdown = lifetimes.shutdown().clone();
-    lifetimes.spawn_supervised("HTTP", async move {
-        serve(listener, router, served.readiness, &shutdown).await;
-        Ok::<_, anyhow::Error>(())
-    });
+    let (router, _, table) = server.build_with_table();
+    let router = with_grpc(router, &table, &served.readiness, lifetimes)?;
+    if let Some(listener) = listen_for_grpc(settings).await? {
+        spawn_server(
+            "gRPC",
+            listener,
+            router.clone(),
+            &served.readiness,
+            lifetimes,
+        );
+    }
+    spawn_server("HTTP", listener, router, &served.readiness, lifetimes);
     // A little longer than the server gives open requests, so that it is the one to say what was cut off.
     Ok(lifetimes.ended(DRAIN_LIMIT * 2).await?)
+}
+
+/// The same routes on an address of its own, when the settings name one.
+async fn listen_for_grpc(settings: &Settings) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = settings
+        .grpc_addr
+        .filter(|address| *address != settings.http_addr)
+    else {
+        return Ok(None);
+    };
+    TcpListener::bind(address)
+        .await
+        .map(Some)
+        .with_context(|| format!("{address} (WAYBILL_GRPC_ADDR) cannot be served"))
+}
+
+fn spawn_server(
+    name: &'static str,
+    listener: TcpListener,
+    router: Router,
+    readiness: &Readiness,
+    lifetimes: &Lifetimes,
+) {
+    let (readiness, shutdown) = (readiness.clone(), lifetimes.shutdown().clone());
+    lifetimes.spawn_supervised(name, async move {
+        serve(listener, router, readiness, &shutdown).await;
+        Ok::<_, anyhow::Error>(())
+    });
+}
+
+/// Puts gRPC in front of the finished router: what stands for one of its routes, health that follows readiness, and
+/// reflection.
+fn with_grpc(
+    router: Router,
+    table: &[RouteRule],
+    readiness: &Readiness,
+    lifetimes: &Lifetimes,
+) -> anyhow::Result<Router> {
+    let served: Vec<_> = table
+        .iter()
+        .map(|rule| (rule.method.clone(), rule.path.clone()))
+        .collect();
+    let (readiness, shutdown) = (readiness.clone(), lifetimes.shutdown().clone());
+    let (router, health) = Door::new(router, shutdown.token().clone()).router(&served)?;
+    lifetimes.spawn_supervised("gRPC health", async move {
+        loop {
+            let report = readiness.report().await;
+            health
+                .say(report.iter().all(|(_, said)| said.is_ok()))
+                .await;
+            tokio::select! {
+                biased;
+                () = shutdown.begun() => break,
+                () = tokio::time::sleep(HEALTH_PERIOD) => {}
+            }
+        }
+        health.say(false).await;
+        Ok::<_, anyhow::Error>(())
+    });
+    Ok(router)
 }

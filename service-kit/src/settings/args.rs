@@ -38,6 +38,14 @@ pub struct SettingsArgs {
     /// Where HTTP is served [default: 127.0.0.1:8080].
     #[arg(long, env = "WAYBILL_HTTP_ADDR", value_name = "IP:PORT", global = true)]
     pub http_addr: Option<String>,
+    /// Where gRPC is served as well [default: where HTTP is].
+    #[arg(
+        long,
+        env = "WAYBILL_GRPC_ADDR",
+        value_name = "HOST:PORT",
+        global = true
+    )]
+    pub grpc_addr: Option<String>,
     /// The NATS servers, separated by commas [default: `up` starts one].
     #[arg(
         long,
@@ -296,6 +304,7 @@ impl SettingsArgs {
             SocketAddr::from(([127, 0, 0, 1], 8080)),
             parse_addr,
         );
+        let grpc_addr = reader.optional("WAYBILL_GRPC_ADDR", self.grpc_addr.as_deref(), parse_addr);
         let data_dir = path(self.data_dir.as_deref(), || PathBuf::from(".waybill"));
         let signing_key_file = path(self.signing_key_file.as_deref(), || {
             data_dir.join("signing.key")
@@ -330,6 +339,7 @@ impl SettingsArgs {
         );
         Settings {
             http_addr,
+            grpc_addr,
             nats_url: self.nats_servers(reader),
             database_url: self.database(reader),
             data_dir,

@@ -26,6 +26,8 @@ const HIDDEN: &str = "(hidden)";
 pub struct Settings {
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
+    /// Where everything is served as well, for gRPC clients that want an address of their own.
+    pub grpc_addr: Option<SocketAddr>,
     /// The NATS servers, if some were named; `up` starts one otherwise.
     pub nats_url: Option<Vec<String>>,
     /// The Postgres database, if one was named; `up` starts one otherwise.
@@ -202,6 +204,10 @@ impl Settings {
         let payment = self.payment.as_ref();
         vec![
             ("WAYBILL_HTTP_ADDR", self.http_addr.to_string()),
+            (
+                "WAYBILL_GRPC_ADDR",
+                self.grpc_addr.unwrap_or(self.http_addr).to_string(),
+            ),
             (
                 "WAYBILL_NATS_URL",
                 text(self.nats_url.as_ref().map(|urls| {
