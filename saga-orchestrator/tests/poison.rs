@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_schema::Timestamp;
-use event_schema::fulfilment::{AttemptEnded, Cause, Event, Outcome, Step};
+use event_schema::fulfilment::{AttemptEnded, Cause, Completed, Event, Outcome, Step};
 use event_schema::ids::{EffectId, OrderId};
 use event_schema::order::PaymentMethod;
 use saga_orchestrator::status::Verdict;
@@ -152,6 +152,55 @@ async fn what_comes_about_a_saga_that_is_set_aside_is_kept_and_an_operator_has_i
             .is_none()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_saga_that_was_set_aside_and_has_ended_needs_nobody_although_its_handling_is_still_broken()
+ {
+    let scene = Scene::open().await;
+    let order = scene.victim.to_string();
+    let headers = [("Command-Id", "end"), ("Reason", "settled by telephone")];
+    scene.shop.command("close", &order, &headers).await.unwrap();
+    scene.shop.reaches(scene.victim, Verdict::Closed).await;
+    eventually("nobody is needed any more", async || {
+        scene
+            .shop
+            .attention("poisoned", scene.victim)
+            .await
+            .is_none()
+    })
+    .await;
+    scene.another_order_goes_through().await;
+    assert_eq!(scene.adapter.struck(), TRIES, "nothing is tried for it");
+    let shown = scene.shop.shown(scene.victim).await.unwrap();
+    assert_eq!(shown.status, Verdict::Closed);
+}
+
+#[tokio::test]
+async fn a_saga_that_was_set_aside_and_that_others_end_is_seen_to_have_ended_without_a_takeover() {
+    let scene = Scene::open().await;
+    let ended = Event::Completed(Completed {});
+    scene.shop.force(scene.victim, vec![ended]).await;
+    scene.shop.reaches(scene.victim, Verdict::Completed).await;
+    eventually("nobody is needed any more", async || {
+        scene
+            .shop
+            .attention("poisoned", scene.victim)
+            .await
+            .is_none()
+    })
+    .await;
+    assert_eq!(scene.adapter.struck(), TRIES, "nothing is tried for it");
+}
+
+#[tokio::test]
+async fn a_saga_that_is_set_aside_and_moves_without_ending_stays_where_it_is() {
+    let scene = Scene::open().await;
+    long_history(&scene.shop, scene.victim, 3).await;
+    scene.another_order_goes_through().await;
+    let shown = scene.shop.shown(scene.victim).await.unwrap();
+    assert_eq!(shown.cause, Some(Cause::Poisoned), "{shown:?}");
+    assert_eq!(scene.adapter.struck(), TRIES, "it is left alone");
 }
 
 #[tokio::test]

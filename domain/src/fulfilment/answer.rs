@@ -69,6 +69,8 @@ pub enum Answer {
     },
     /// Nobody knows: look it up.
     Unknown {
+        /// The pause that the provider asks for.
+        after: Option<Duration>,
         /// What was seen.
         detail: String,
         /// Whether the provider could be reached.
@@ -143,7 +145,11 @@ pub(super) fn unsettled(
             detail,
             reachable,
         } => attempt::retry(draft, open, after, &detail, reachable),
-        Answer::Unknown { detail, reachable } => attempt::unknown(draft, open, &detail, reachable),
+        Answer::Unknown {
+            after,
+            detail,
+            reachable,
+        } => attempt::unknown(draft, open, after, &detail, reachable),
         Answer::NeverHappened { detail } => attempt::open_anew(draft, open, &detail),
         Answer::Authorised { .. }
         | Answer::ActionRequired { .. }

@@ -488,6 +488,7 @@ pub(super) fn refused() -> Answer {
 
 pub(super) fn unknown() -> Answer {
     Answer::Unknown {
+        after: None,
         detail: "no answer".into(),
         reachable: true,
     }
@@ -495,6 +496,7 @@ pub(super) fn unknown() -> Answer {
 
 pub(super) fn unreachable_provider() -> Answer {
     Answer::Unknown {
+        after: None,
         detail: "connection refused".into(),
         reachable: false,
     }

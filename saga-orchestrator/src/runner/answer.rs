@@ -50,8 +50,14 @@ pub(super) fn input(step: Step, effect_id: EffectId, outcome: Outcome) -> Input 
             reachable,
         },
         Outcome::Unknown {
-            detail, reachable, ..
-        } => Answer::Unknown { detail, reachable },
+            detail,
+            reachable,
+            after,
+        } => Answer::Unknown {
+            after,
+            detail,
+            reachable,
+        },
         Outcome::NeverHappened { detail } => Answer::NeverHappened { detail },
     };
     Input::Answered {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::call::{self, Asked, Intent};
 use super::failure::Failure;
 use super::reaction::{command_id, decide};
-use super::slots::{Ended, FirstCall, Job, Memory};
+use super::slots::{Ended, FirstCall, Job, SetAside};
 use super::{Context, answer};
 use crate::effect::{self, Looked, Outcome, Past, Task};
 use crate::provider::Call;
@@ -35,8 +35,8 @@ const CUSTOMER_POLL_MAX: Duration = Duration::from_secs(5 * 60);
 pub(super) struct Report {
     /// The newest event of the saga's order that was seen.
     pub(super) worked: Position,
-    /// What the next worker of the saga should know.
-    pub(super) memory: Memory,
+    /// An effect whose call was certainly never sent. Lost with the process, which costs a look-up and nothing else.
+    pub(super) unsent: Option<FirstCall>,
     pub(super) result: Result<Ended, Failure>,
 }
 
@@ -56,21 +56,19 @@ pub(super) async fn work(context: &Context, order: Uuid, job: Job) -> Report {
         at_least: job.at_least,
         first_call: job.first_call,
         look_up: job.look_up,
-        not_before: job.not_before,
     };
     let mut worked = Position(0);
-    let result = worker.go(&mut worked).await;
+    let result = match worker.may_go(job.set_aside).await {
+        Ok(()) => worker.go(&mut worked).await,
+        Err(failure) => Err(failure),
+    };
     if result.is_ok() {
         worked = worked.max(job.at_least);
     }
-    let memory = Memory {
-        // A failure in between leaves no certainty.
-        unsent: worker.first_call.filter(|_| result.is_ok()),
-        not_before: worker.not_before,
-    };
     Report {
         worked,
-        memory,
+        // A failure in between leaves no certainty.
+        unsent: worker.first_call.filter(|_| result.is_ok()),
         result,
     }
 }
@@ -81,11 +79,25 @@ struct Worker<'a> {
     at_least: Position,
     first_call: Option<FirstCall>,
     look_up: bool,
-    /// The provider does not want to be asked before.
-    not_before: Option<Timestamp>,
 }
 
 impl Worker<'_> {
+    /// A saga that was set aside is only read first. It is worked again if it has ended, which needs nothing from anybody,
+    /// or if it can be read at last; what is wrong with its handling is for a person to judge.
+    async fn may_go(&self, set_aside: Option<SetAside>) -> Result<(), Failure> {
+        let Some(set_aside) = set_aside else {
+            return Ok(());
+        };
+        let executor = &self.context.executor;
+        let fresh = Freshness::AtLeast(self.at_least);
+        let saga = executor.load::<Fulfilment>(self.order, fresh).await?;
+        let has_ended = saga.state.saga().is_some_and(Saga::has_ended);
+        match set_aside {
+            SetAside::Handling if !has_ended => Err(Failure::StillSetAside),
+            SetAside::Handling | SetAside::Reading => Ok(()),
+        }
+    }
+
     async fn go(&mut self, worked: &mut Position) -> Result<Ended, Failure> {
         let mut freshness = Freshness::AtLeast(self.at_least);
         for round in 0..ROUNDS_MAX {
@@ -226,10 +238,7 @@ impl Worker<'_> {
     ) -> Result<Turn, Failure> {
         let clock = self.context.clock.now();
         let (step, effect) = (pending.step, pending.effect_id);
-        let until = match pending.phase {
-            Phase::Backoff { until } => self.not_before.map_or(until, |at| at.max(until)),
-            phase => phase.until(),
-        };
+        let until = pending.phase.until();
         match pending.phase {
             Phase::InFlight { .. } => self.run(now, saga, pending).await,
             Phase::Backoff { .. } if clock >= until => self.run(now, saga, pending).await,
@@ -312,7 +321,6 @@ impl Worker<'_> {
                 certain: true,
             });
         }
-        self.not_before = asked_pause(&outcome).map(|pause| self.context.clock.now() + pause);
         let (step, effect, attempt) = (pending.step, pending.effect_id, pending.attempt);
         self.feed(
             now,
@@ -463,15 +471,6 @@ fn holds(saga: &Saga) -> bool {
             .is_some_and(|record| record.state == StepState::Done)
     };
     done(Step::Hold) && !done(Step::Commit) && !done(Step::Release)
-}
-
-/// The pause that the provider asks for after a try that nobody knows the end of. What it asks for after a definite
-/// "later" is in the history.
-fn asked_pause(outcome: &Outcome) -> Option<Duration> {
-    match outcome {
-        Outcome::Unknown { after, .. } => *after,
-        _ => None,
-    }
 }
 
 enum Turn {

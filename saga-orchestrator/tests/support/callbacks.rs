@@ -42,7 +42,7 @@ async fn receive(State(shop): State<Arc<Shop>>, Json(event): Json<Value>) -> Sta
     shop.callback(
         order,
         RecordCallback {
-            provider: "sandbox".into(),
+            provider: shop.provider_id.into(),
             provider_event_id: text(&event["id"]).unwrap(),
             kind: text(&event["type"]).unwrap(),
             provider_payment_id: if is_session {
