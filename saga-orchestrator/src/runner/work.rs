@@ -14,6 +14,7 @@ use event_schema::{Actor, Metadata, Position, Recorded, Timestamp};
 use event_store::Freshness;
 use uuid::Uuid;
 
+use super::audit::audit;
 use super::call::{self, Asked, Intent};
 use super::failure::Failure;
 use super::reaction::{command_id, decide};
@@ -127,6 +128,14 @@ impl Worker<'_> {
             *worked = (*worked).max(now.last.position);
             // Shown before the effect is run: a call may take its time.
             self.put_up(&now);
+            audit(
+                self.context,
+                self.order,
+                saga,
+                &now.payment,
+                now.last.position,
+            )
+            .await;
             let turn = match self.turn(&now, saga).await? {
                 Turn::Done(Ended::Waits(due)) => self.unless_hold_is_over(&now, saga, due).await?,
                 turn => turn,

@@ -24,7 +24,7 @@ use serde::Serialize;
 use super::{Event, Status};
 use crate::{inventory, order as orders, payment};
 
-pub use order::{AtRest, OrderAudit, balance_of};
+pub use order::{AtRest, OrderAudit, balance_of, hold_of, money_of};
 pub use stock::{Counts, StockAudit};
 
 /// One event of an order's histories, or of the stock that it holds.
@@ -267,6 +267,32 @@ impl Finding {
             | Self::HoldsContradict { .. } => None,
         }
     }
+
+    /// Every word that [`Finding::code`] says.
+    pub const CODES: &[&str] = &[
+        "ledger_out_of_bounds",
+        "paid_twice",
+        "given_back_twice",
+        "not_paid",
+        "money_kept",
+        "money_set_aside",
+        "paid_and_forgotten",
+        "held_twice",
+        "other_quantity",
+        "ended_without_hold",
+        "hold_outlives_saga",
+        "hold_missing",
+        "not_sold",
+        "sold_to_nobody",
+        "ended_with_due",
+        "after_the_end",
+        "order_disagrees",
+        "saga_missing",
+        "order_missing",
+        "stock_does_not_balance",
+        "stock_below_nothing",
+        "holds_contradict",
+    ];
 
     /// The finding as a stable word.
     pub const fn code(&self) -> &'static str {

@@ -261,6 +261,29 @@ impl OrderAudit {
     }
 }
 
+/// What does not balance of a saga and its money: all that can be said of one that is under way without more than is at
+/// hand anyway.
+pub fn money_of(saga: &Saga, payment: &payment::State) -> Vec<Finding> {
+    let mut found: Vec<Finding> = out_of_bounds(payment).into_iter().collect();
+    money(saga, payment, &mut found);
+    found
+}
+
+/// What an order still holds of a product though its saga has ended.
+pub fn hold_of(
+    order_id: OrderId,
+    saga: &Saga,
+    product_id: ProductId,
+    stock: &inventory::State,
+) -> Option<Finding> {
+    let hold = stock.holds.get(&order_id).filter(|_| saga.has_ended())?;
+    Some(Finding::HoldOutlivesSaga {
+        product_id,
+        held: hold.quantity,
+        saga: saga.status(),
+    })
+}
+
 /// What does not balance of a saga, its order and its money; the units are another matter.
 pub fn balance_of(saga: &Saga, order: &order::State, payment: &payment::State) -> Vec<Finding> {
     let mut found = vec![];

@@ -103,7 +103,11 @@ impl Log {
     }
 
     fn codes(&self) -> Vec<&'static str> {
-        self.found().iter().map(Finding::code).collect()
+        let codes: Vec<_> = self.found().iter().map(Finding::code).collect();
+        for code in &codes {
+            assert!(Finding::CODES.contains(code), "{code} is not listed");
+        }
+        codes
     }
 }
 
