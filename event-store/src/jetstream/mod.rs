@@ -86,14 +86,13 @@ impl JetStreamStore {
     }
 
     async fn over(api: Api, wire: Arc<dyn wire::Wire>) -> Result<Self, TopologyError> {
-        let connection = api.connections();
         let log = identity(&api)
             .await
             .map_err(|error| TopologyError::Broker {
                 what: format!("stream {EVENTS}"),
                 reason: error.to_string(),
             })?;
-        let guard = Guard::new(api.clone(), log, connection);
+        let guard = Guard::new(api.clone(), log);
         let (lane, groups) = mpsc::channel(QUEUE_GROUPS_MAX);
         tokio::spawn(Lane::new(api.clone(), wire, Arc::clone(&guard)).run(groups));
         Ok(Self {

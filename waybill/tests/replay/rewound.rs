@@ -63,13 +63,17 @@ async fn ready_again(shop: &Shop) {
     .await;
 }
 
-/// The present log is taken for the truth: what the buckets say of the other one is forgotten, the rows are built anew.
-async fn rebuilt(ground: &Ground, shop: &Shop) {
+/// The present log is taken for the truth: what the buckets say of the other one is forgotten.
+async fn forgotten(ground: &Ground) {
     let context = async_nats::jetstream::new(ground.client().await);
-    for bucket in ["saga_status", "saga_attention"] {
+    for bucket in ["snapshots", "saga_status", "saga_attention"] {
         let stream = context.get_stream(format!("KV_{bucket}")).await.unwrap();
         stream.purge().await.unwrap();
     }
+}
+
+/// And the rows are built anew.
+async fn rebuilt(ground: &Ground, shop: &Shop) {
     let said = ground.operator(&["projections", "rebuild"]).await;
     assert_eq!(said.lines().count(), NAMES.len(), "{said}");
     ready_again(shop).await;
@@ -130,7 +134,8 @@ async fn a_stream_that_was_deleted_and_made_anew_stops_what_was_built_from_the_o
     context.delete_stream("EVENTS").await.unwrap();
     ground.operator(&["migrate"]).await;
     ends(&mut shop, "the log was recreated").await;
-    // Whoever comes new takes no sagas and builds no rows.
+    // The rows stand still until they are built anew.
+    forgotten(&ground).await;
     let mut again = ground.shop().await;
     all_stopped(&ground, &again, "the log was recreated").await;
     assert!(ground.rows().await == rows, "nothing was overwritten");
@@ -228,6 +233,7 @@ async fn a_log_that_lost_its_tail_while_all_were_down_is_noticed_at_the_start_an
         .while_the_broker_is_down(move |data| exchange(&events(data), &older, &aside))
         .await;
 
+    forgotten(&ground).await;
     let mut shop = ground.shop().await;
     all_stopped(&ground, &shop, "the log has lost its tail").await;
     assert!(ground.rows().await == rows, "nothing was overwritten");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_nats::jetstream;
 use dev_servers::{Finder, NatsOptions, NatsServer};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{Deployment, Layout, Market, Person, Role, Servers, within};
 use tokio::task::spawn_blocking;
@@ -92,9 +92,9 @@ impl House {
             .while_the_broker_is_down(move |data| copy(&store(data), &older))
             .await;
         house.sells(false).await;
-        // The orchestrator has left a word of how far it has come; a later one would go on from there.
-        within("the completeness of a share lies in the tail", || async {
-            let told = house.complete_to().await;
+        // Each role has left a word of how far it has come; the next process would go on from there.
+        within("how far the roles have come lies in the tail", || async {
+            let told = house.complete_to().await.min(house.remembered().await);
             (told > before).then_some(())
         })
         .await;
@@ -127,6 +127,14 @@ impl House {
             most = most.max(position.unwrap_or(0));
         }
         most
+    }
+
+    async fn remembered(&self) -> u64 {
+        let context = jetstream::new(self.client().await);
+        let bucket = context.get_key_value("snapshots").await.unwrap();
+        let told = bucket.get("_log").await.unwrap();
+        let told: Option<Value> = told.map(|told| serde_json::from_slice(&told).unwrap());
+        told.map_or(0, |told| told["position"].as_u64().unwrap())
     }
 
     /// Stops the broker, lets its data be exchanged, and starts it again.
@@ -219,6 +227,27 @@ impl House {
     /// as it was found.
     pub async fn is_stopped(&mut self, why: &str) {
         let end = self.log_end().await;
+        self.end_by_themselves(why).await;
+        within("the projector is not ready", || async {
+            self.unready(Role::Projector)
+                .await
+                .filter(|said| said.contains(why))
+        })
+        .await;
+        assert_eq!(self.log_end().await, end, "nothing was added");
+    }
+
+    /// Whoever is started again, be it by a supervisor, ends for the same reason.
+    pub async fn stays_stopped(&mut self, why: &str) {
+        let end = self.log_end().await;
+        for role in [Role::CommandApi, Role::SagaOrchestrator] {
+            self.shop.again(role, 0);
+        }
+        self.end_by_themselves(why).await;
+        assert_eq!(self.log_end().await, end, "nothing was added");
+    }
+
+    async fn end_by_themselves(&mut self, why: &str) {
         let begun = tokio::time::Instant::now();
         let limit = std::time::Duration::from_secs(60);
         for (role, task) in [
@@ -244,17 +273,19 @@ impl House {
             })
             .await;
         }
-        within("the projector is not ready", || async {
-            self.unready(Role::Projector)
-                .await
-                .filter(|said| said.contains(why))
-        })
-        .await;
-        assert_eq!(self.log_end().await, end, "nothing was added");
     }
 
-    /// An orchestrator that knows nothing finds in the bucket that it is another log.
+    async fn emptied(&self, buckets: &[&str]) {
+        let context = jetstream::new(self.client().await);
+        for bucket in buckets {
+            let stream = context.get_stream(format!("KV_{bucket}")).await.unwrap();
+            stream.purge().await.unwrap();
+        }
+    }
+
+    /// An orchestrator that remembers nothing finds in the bucket of the sagas that it is another log.
     pub async fn takes_no_sagas(&mut self, why: &str) {
+        self.emptied(&["snapshots"]).await;
         self.shop.again(Role::SagaOrchestrator, 0);
         within("the new orchestrator takes no sagas", || async {
             let said = self.unready(Role::SagaOrchestrator).await?;
@@ -265,11 +296,7 @@ impl House {
 
     /// The log is taken for the truth, step by step as the runbook has it.
     pub async fn taken_for_the_truth(&mut self) {
-        let context = jetstream::new(self.client().await);
-        for bucket in ["saga_status", "saga_attention"] {
-            let stream = context.get_stream(format!("KV_{bucket}")).await.unwrap();
-            stream.purge().await.unwrap();
-        }
+        self.emptied(&["saga_status", "saga_attention"]).await;
         self.shop.operator(&["projections", "rebuild"]).await;
         self.shop.again(Role::CommandApi, 0);
         self.shop.ready().await;

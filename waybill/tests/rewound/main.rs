@@ -24,6 +24,7 @@ async fn a_stream_that_was_deleted_and_made_anew_stops_every_role() {
     house.shop.operator(&["migrate"]).await;
     let why = "the log was recreated";
     house.is_stopped(why).await;
+    house.stays_stopped(why).await;
     house.takes_no_sagas(why).await;
     house.taken_for_the_truth().await;
 }
@@ -66,6 +67,7 @@ async fn a_log_that_lost_its_tail_stops_every_role() {
         .await;
     let why = "the log has lost its tail: it ends at";
     house.is_stopped(why).await;
+    house.stays_stopped(why).await;
     house.takes_no_sagas(why).await;
     house.taken_for_the_truth().await;
 }
@@ -82,6 +84,7 @@ async fn a_log_that_lost_its_tail_and_has_grown_again_stops_every_role() {
         .await;
     let why = "the log has lost its tail and grown again";
     house.is_stopped(why).await;
+    house.stays_stopped(why).await;
     house.takes_no_sagas(why).await;
     house.taken_for_the_truth().await;
 }
