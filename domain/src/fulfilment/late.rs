@@ -19,7 +19,7 @@ pub(super) fn answered(
     effect_id: EffectId,
     answer: Answer,
 ) -> Result<(), Rejection> {
-    if !draft.saga.knows(effect_id) {
+    if !draft.saga.knows(draft.world.order_id, effect_id) {
         return Ok(());
     }
     match answer {
