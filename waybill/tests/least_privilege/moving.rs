@@ -145,7 +145,9 @@ async fn a_shop_moves_from_one_machine_onto_the_shipped_cluster_through_a_killed
         ("saga-orchestrator", None),
     ];
     for (role, login) in starts {
-        let output = new.command(&[role], Some(role), login).output().await;
+        let mut command = new.command(&[role], Some(role), login);
+        command.env("WAYBILL_HTTP_ADDR", "127.0.0.1:0");
+        let output = command.output().await;
         let said = String::from_utf8_lossy(&output.unwrap().stderr).into_owned();
         assert!(said.contains("is being filled by"), "{role}: {said}");
     }

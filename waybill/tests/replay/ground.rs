@@ -22,7 +22,7 @@ pub struct Ground {
     pub database: String,
     pub pool: PgPool,
     pub signing_key: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Ground {
@@ -40,7 +40,7 @@ impl Ground {
             pool: PgPool::connect(&database).await.unwrap(),
             database,
             signing_key: folder.path().join("signing.key").display().to_string(),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -76,6 +76,8 @@ impl Ground {
         command
             .args(arguments)
             .envs(self.settings())
+            .env("WAYBILL_DATA_DIR", self.folder.path().join("data"))
+            .env("WAYBILL_HTTP_ADDR", "127.0.0.1:0")
             .env("WAYBILL_LOG", "warn");
         command
     }
