@@ -9,6 +9,7 @@
 mod kills;
 mod operators;
 mod roles;
+mod sagas;
 mod story;
 
 /// The program under test.
