@@ -49,7 +49,7 @@ pub enum Wrong {
 pub struct Offender {
     /// Whose.
     pub whose: Whose,
-    /// Where it shows first.
+    /// Where it shows first; of what is wrong with an order as it stands, where it was heard of last.
     pub position: Position,
     /// What.
     pub wrong: Wrong,

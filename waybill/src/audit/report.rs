@@ -111,7 +111,7 @@ impl Report {
             line(
                 &mut text,
                 &format!(
-                    "{}, since position {}: {}",
+                    "{}, position {}: {}",
                     offender.who(),
                     offender.position,
                     offender.code()

@@ -83,7 +83,7 @@ async fn money_that_is_taken_twice_is_named_with_its_saga_and_what_to_do() {
     let said = log.audit(&[]).await;
     assert_eq!(said.code, 1, "{said:?}");
     for told in [
-        format!("saga {order}, since position {end}: paid_twice"),
+        format!("saga {order}, position {end}: paid_twice"),
         "42.00 EUR are kept for an order of 21.00 EUR".into(),
         "next: look the order up at the payment provider".into(),
         format!("nats req saga.show {order} --raw"),
