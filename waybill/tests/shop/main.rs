@@ -8,6 +8,7 @@
 
 mod kills;
 mod operators;
+mod operators_page;
 mod roles;
 mod sagas;
 mod story;
