@@ -242,8 +242,8 @@ async fn whoever_takes_over_tries_a_saga_that_was_set_aside_as_often_and_no_more
 }
 
 #[tokio::test]
-async fn a_history_that_cannot_be_read_is_shown_and_commands_about_it_are_refused_with_the_reason()
-{
+async fn a_history_that_cannot_be_read_is_shown_and_explained_and_commands_about_it_are_refused_with_the_reason()
+ {
     let (shop, provider) = (Shop::open().await, Provider::start().await);
     let _orchestrator = Orchestrator::start(&shop, &provider);
     let broken = an_order();
@@ -254,6 +254,18 @@ async fn a_history_that_cannot_be_read_is_shown_and_commands_about_it_are_refuse
         .await
         .unwrap();
     assert!(text.contains("poisoned"), "{text}");
+    let text = shop
+        .ask("saga.explain", &broken.to_string(), false)
+        .await
+        .unwrap();
+    assert!(
+        text.starts_with(&format!(
+            "order {broken}   NEEDS OPERATOR\nIts history cannot be read: "
+        )),
+        "{text}"
+    );
+    assert!(text.contains("It is set aside since"), "{text}");
+    assert!(text.contains("No command can act on it before"), "{text}");
     let headers = [("Command-Id", "x"), ("Reason", "y")];
     let (code, said) = shop
         .command("retry", &broken.to_string(), &headers)
