@@ -5,6 +5,9 @@ use event_schema::Timestamp;
 use super::{Outcome, Past, found, key_lives, spent};
 use crate::provider::{Call, Fault, PaymentProvider, Refund, RefundStatus, Search};
 
+/// The provider's code for "all of it has been given back".
+const ALREADY_GIVEN_BACK: &str = "charge_already_refunded";
+
 pub(super) async fn run(
     provider: &dyn PaymentProvider,
     call: &Call,
@@ -30,7 +33,14 @@ pub(super) async fn run(
         Ok(refund) => Ok(of(refund)),
         // "Already given back" may be ours, given back by a call whose answer was lost.
         Err(Fault::Refused { code, message } | Fault::WrongState { code, message }) => {
-            Ok(match look(provider, call, payment_id).await? {
+            let seen = match look(provider, call, payment_id).await? {
+                // Or by a person, past us: then the customer has his money, and nobody needs to be asked.
+                Search::Nothing if code == ALREADY_GIVEN_BACK => {
+                    found_refund(provider.find_whole_refund(call, payment_id).await?)
+                }
+                seen => seen,
+            };
+            Ok(match seen {
                 Search::Found(outcome) => outcome,
                 Search::Nothing => Outcome::Refused { code, message },
                 Search::CutOff => Outcome::Unknown {
@@ -67,11 +77,15 @@ pub(super) async fn look(
     call: &Call,
     payment_id: &str,
 ) -> Result<Search<Outcome>, Fault> {
-    Ok(match provider.find_refund(call, payment_id).await? {
+    Ok(found_refund(provider.find_refund(call, payment_id).await?))
+}
+
+fn found_refund(search: Search<Refund>) -> Search<Outcome> {
+    match search {
         Search::Found(refund) => Search::Found(of(refund)),
         Search::Nothing => Search::Nothing,
         Search::CutOff => Search::CutOff,
-    })
+    }
 }
 
 fn of(refund: Refund) -> Outcome {
