@@ -85,6 +85,7 @@ async fn every_role_does_its_work_with_its_own_credentials() {
         .operator(&["events", "tail", "--no-follow"])
         .await;
     assert!(tail.contains("fulfilment.completed"), "{tail}");
+    deployment.operator(&["audit", "--every-position"]).await;
     let operator = deployment.brokers.connect("operator", "operator").await;
     let ask = async |subject: &'static str, body: &str| {
         let answer = operator
