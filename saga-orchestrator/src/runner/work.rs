@@ -10,7 +10,7 @@ use domain::fulfilment::{
 use domain::inventory::Inventory;
 use domain::payment::{self, Payment};
 use event_schema::ids::{EffectId, OrderId};
-use event_schema::{Actor, Metadata, Position, Recorded, Timestamp};
+use event_schema::{Actor, Metadata, Position, Recorded, Subject, Timestamp, Version};
 use event_store::Freshness;
 use uuid::Uuid;
 
@@ -31,6 +31,9 @@ const TURN_PAUSE: Duration = Duration::from_millis(50);
 /// While a customer is on the provider's page the callback is what tells; this is for one that never comes.
 const CUSTOMER_POLL_FIRST: Duration = Duration::from_secs(15);
 const CUSTOMER_POLL_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Older openings of an authorisation that are looked up after the end, at most.
+const OLDER_OPENINGS_MAX: usize = 9;
 
 /// What a worker hands back.
 pub(super) struct Report {
@@ -101,6 +104,7 @@ impl Worker<'_> {
 
     async fn go(&mut self, worked: &mut Position) -> Result<Ended, Failure> {
         let mut freshness = Freshness::AtLeast(self.at_least);
+        let mut was_under_way = false;
         for round in 0..ROUNDS_MAX {
             if round > 0 && self.context.draining.load(Ordering::SeqCst) {
                 break;
@@ -111,6 +115,11 @@ impl Worker<'_> {
             let Some(saga) = now.saga.saga() else {
                 return Ok(Ended::Over);
             };
+            // What landed while money was put back was told to a saga that was busy with that: one more look.
+            if was_under_way && matches!(saga.stage, Stage::Compensated { .. }) {
+                self.look_up |= self.was_told_while_unwinding(&now).await?;
+            }
+            was_under_way = !saga.has_ended();
             // One that has ended needs nothing from anybody, whatever it ran under.
             if !carries(&saga.def) && (!saga.has_ended() || self.look_up) {
                 return Err(Failure::Newer(format!(
@@ -175,18 +184,8 @@ impl Worker<'_> {
             (Stage::Completed, ..) => Ok(Turn::Done(Ended::Over)),
             (Stage::Compensated { .. } | Stage::Closed(_), ..) => {
                 // A success may have arrived after everything was put back, or after a person had ended it.
-                if look_up
-                    && let Some(effect) = saga.step(Step::Authorise).and_then(|step| step.effect_id)
-                {
-                    return self
-                        .look_at_provider(
-                            now,
-                            saga,
-                            Step::Authorise,
-                            effect,
-                            Turn::Done(Ended::Over),
-                        )
-                        .await;
+                if look_up {
+                    return self.look_after_the_end(now, saga).await;
                 }
                 Ok(Turn::Done(Ended::Over))
             }
@@ -203,6 +202,51 @@ impl Worker<'_> {
             }
             (_, None, None) => Ok(Turn::Done(Ended::Waits(None))),
         }
+    }
+
+    /// Whether the provider has told something since the saga last began to unwind.
+    async fn was_told_while_unwinding(&self, now: &Now) -> Result<bool, Failure> {
+        let store = self.context.executor.store();
+        let fresh = Freshness::AtLeast(now.last.position);
+        let newest = async |aggregate: &str, event_type: &str| {
+            let subject = Subject::history(aggregate, self.order);
+            let history = store.load(&subject, Version::NONE, None, fresh).await?;
+            let mut events = history.events.iter().rev();
+            let found = events.find(|event| event.event_type == event_type);
+            Ok::<_, Failure>(found.map(|event| event.position))
+        };
+        let Some(began) = newest("fulfilment", "fulfilment.unwinding_began").await? else {
+            return Ok(false);
+        };
+        let told = newest("payment", "payment.callback_recorded").await?;
+        Ok(told.is_some_and(|told| told > began))
+    }
+
+    /// Every opening of the authorisation is looked up, the newest first: what seemed never to have happened under an
+    /// older one may have landed since.
+    async fn look_after_the_end(&mut self, now: &Now, saga: &Saga) -> Result<Turn, Failure> {
+        let step = Step::Authorise;
+        let Some((opening, newest)) = saga
+            .step(step)
+            .and_then(|record| Some((record.opening, record.effect_id?)))
+        else {
+            return Ok(Turn::Done(Ended::Over));
+        };
+        let order = OrderId(self.order);
+        let older = (1..opening)
+            .rev()
+            .take(OLDER_OPENINGS_MAX)
+            .map(|opening| EffectId::of(order, step.as_str(), opening));
+        for effect in std::iter::once(newest).chain(older) {
+            let nothing = Turn::Done(Ended::Over);
+            if let Turn::Again = self
+                .look_at_provider(now, saga, step, effect, nothing)
+                .await?
+            {
+                return Ok(Turn::Again);
+            }
+        }
+        Ok(Turn::Done(Ended::Over))
     }
 
     /// While a saga waits it may be the end of its hold that comes first.
