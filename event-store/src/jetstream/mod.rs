@@ -188,14 +188,18 @@ impl EventStore for JetStreamStore {
 
     async fn head(&self, subject: &Subject) -> Result<Option<(Version, Position)>, LoadError> {
         let heads = load::heads(&self.api, std::slice::from_ref(subject), 1).await?;
-        Ok(heads.into_iter().next().flatten())
+        Ok(heads.into_iter().next().flatten().map(|last| last.place()))
     }
 
     async fn heads(
         &self,
         subjects: &[Subject],
     ) -> Result<Vec<Option<(Version, Position)>>, LoadError> {
-        Ok(load::heads(&self.api, subjects, LEADER_ASKS_AT_ONCE).await?)
+        let heads = load::heads(&self.api, subjects, LEADER_ASKS_AT_ONCE).await?;
+        Ok(heads
+            .into_iter()
+            .map(|head| head.map(|last| last.place()))
+            .collect())
     }
 
     async fn read(
