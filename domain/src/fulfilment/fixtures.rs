@@ -479,6 +479,15 @@ pub(super) fn refunded() -> Answer {
     }
 }
 
+pub(super) fn refund_failed(refund_id: &str) -> Answer {
+    Answer::RefundFailed {
+        refund_id: refund_id.into(),
+        amount: price(),
+        code: "expired_or_canceled_card".into(),
+        message: "the refund failed".into(),
+    }
+}
+
 pub(super) fn refused() -> Answer {
     Answer::Refused {
         code: "refused".into(),

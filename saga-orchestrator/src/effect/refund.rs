@@ -16,8 +16,15 @@ pub(super) async fn run(
     now: Timestamp,
 ) -> Result<Outcome, Fault> {
     let mut searched = None;
+    let mut failed_before = None;
     if past != Past::FirstCall {
         match found(look(provider, call, payment_id).await?) {
+            // What a person has tried again: another refund is asked for under the new key.
+            Ok(failed @ Outcome::RefundFailed { .. })
+                if call.refusals > 0 && key_lives(call, now) =>
+            {
+                failed_before = Some(failed);
+            }
             Ok(outcome) => return Ok(outcome),
             Err(how) => searched = Some(how),
         }
@@ -30,7 +37,21 @@ pub(super) async fn run(
         ));
     }
     match provider.refund(call, payment_id).await {
-        Ok(refund) => Ok(of(refund)),
+        Ok(refund) => Ok(match failed_before {
+            // The answer repeats what was true when that very refund was made; it has failed since.
+            Some(Outcome::RefundFailed {
+                refund_id,
+                amount,
+                code,
+                message,
+            }) if refund_id == refund.id => Outcome::RefundFailed {
+                refund_id,
+                amount,
+                code,
+                message,
+            },
+            _ => of(refund),
+        }),
         // "Already given back" may be ours, given back by a call whose answer was lost.
         Err(Fault::Refused { code, message } | Fault::WrongState { code, message }) => {
             let seen = match look(provider, call, payment_id).await? {
@@ -99,7 +120,9 @@ fn of(refund: Refund) -> Outcome {
             reachable: true,
             after: None,
         },
-        RefundStatus::Failed { reason } => Outcome::Refused {
+        RefundStatus::Failed { reason } => Outcome::RefundFailed {
+            refund_id: refund.id,
+            amount: refund.amount,
             code: reason,
             message: "the refund failed".into(),
         },

@@ -222,9 +222,22 @@ impl Worker<'_> {
         Ok(told.is_some_and(|told| told > began))
     }
 
-    /// Every opening of the authorisation is looked up, the newest first: what seemed never to have happened under an
-    /// older one may have landed since.
+    /// Money that was given back is looked up, because the customer's bank may have returned it; and every opening of the
+    /// authorisation, the newest first: what seemed never to have happened under an older one may have landed since.
     async fn look_after_the_end(&mut self, now: &Now, saga: &Saga) -> Result<Turn, Failure> {
+        let refund = saga
+            .step(Step::Refund)
+            .filter(|record| record.state == StepState::Done)
+            .and_then(|record| record.effect_id);
+        if let Some(refund) = refund {
+            let nothing = Turn::Done(Ended::Over);
+            if let Turn::Again = self
+                .look_at_provider(now, saga, Step::Refund, refund, nothing)
+                .await?
+            {
+                return Ok(Turn::Again);
+            }
+        }
         let step = Step::Authorise;
         let Some((opening, newest)) = saga
             .step(step)

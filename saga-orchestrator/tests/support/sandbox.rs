@@ -37,6 +37,11 @@ impl Provider {
 
     /// Callbacks go to `webhook_url`.
     pub async fn start_with(webhook_url: Option<&str>) -> Self {
+        Self::start_settling_after(webhook_url, Duration::from_secs(1)).await
+    }
+
+    /// What becomes of a refund that does not end at once is decided so much later.
+    pub async fn start_settling_after(webhook_url: Option<&str>, settles: Duration) -> Self {
         let url = dev_servers::fresh_database().await.unwrap();
         let pool = postgres::connect(&SecretString::from(url), "sandbox", CONNECTIONS_MAX)
             .await
@@ -49,7 +54,7 @@ impl Provider {
         }
         config.slow_delay = ANSWER_DEADLINE + Duration::from_millis(700);
         config.timeout_hold = Duration::from_secs(20);
-        config.settle_delay = Duration::from_secs(1);
+        config.settle_delay = settles;
         let sandbox = Sandbox::new(pool, config);
         sandbox.migrate().await.unwrap();
         let shutdown = Shutdown::new();
