@@ -124,6 +124,20 @@ pub struct RefundRefused {
     pub message: String,
 }
 
+/// A refund that seemed to have succeeded has failed after all: the customer's bank sent the money back, and the shop
+/// has it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundFailed {
+    /// The provider's refund.
+    pub refund_id: String,
+    /// How much came back.
+    pub amount: Money,
+    /// The provider's code.
+    pub code: String,
+    /// The provider's words.
+    pub message: String,
+}
+
 /// A call had no answer we can use: it is being looked up, never taken for a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeUnknown {
@@ -195,6 +209,8 @@ event_set! {
         "payment.refunded" 1 => Refunded(Refunded),
         /// Giving back was refused for good.
         "payment.refund_refused" 1 => RefundRefused(RefundRefused),
+        /// Given back, and returned by the customer's bank.
+        "payment.refund_failed" 1 => RefundFailed(RefundFailed),
         /// No usable answer; being looked up.
         "payment.outcome_unknown" 1 => OutcomeUnknown(OutcomeUnknown),
         /// Settled by a person, outside the provider.

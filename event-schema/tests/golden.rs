@@ -357,6 +357,13 @@ fn samples() -> Vec<(&'static str, u16, Vec<u8>)> {
             }
             .into(),
             payment::RefundRefused { code, message }.into(),
+            payment::RefundFailed {
+                refund_id: "re_1".into(),
+                amount: eur(3998),
+                code: "expired_or_canceled_card".into(),
+                message: "the refund failed".into(),
+            }
+            .into(),
             payment::OutcomeUnknown {
                 step: "authorise".into(),
                 detail: "no answer in 5s".into(),

@@ -328,7 +328,7 @@ impl Import {
         let heads = load::heads(&self.api, &missing, LEADER_ASKS_AT_ONCE).await?;
         for (subject, head) in missing.into_iter().zip(heads) {
             if let Some(head) = head {
-                self.heads.put(subject, head);
+                self.heads.put(subject, head.place());
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use event_schema::{Position, Recorded, Subject, Timestamp, Version};
 
 use crate::store::{
     self, AppendError, Appended, EventStore, Freshness, Group, History, LoadError, LogEnd,
-    LogIdentity, Waiting,
+    LogIdentity, Seen, Waiting,
 };
 use crate::subscription::{BUFFERED_EVENTS_MAX, SubscribeError, Subscription};
 
@@ -52,15 +52,15 @@ impl Log {
         &self.events[start..]
     }
 
-    fn expect(
-        &self,
-        subject: &Subject,
-        expected: Version,
-        seen: Option<Position>,
-    ) -> Result<(), AppendError> {
+    fn expect(&self, subject: &Subject, expected: Version, seen: Seen) -> Result<(), AppendError> {
         let (actual, at) = self.head(subject).unwrap_or_default();
         // The same version elsewhere is another history than the one that was decided on.
-        let elsewhere = expected != Version::NONE && seen.is_some_and(|seen| seen != at);
+        let elsewhere = expected != Version::NONE
+            && match seen {
+                Seen::Version => false,
+                Seen::At(seen) => seen != at,
+                Seen::OnItsWay(event) => self.at(at).is_none_or(|last| last.event_id != event),
+            };
         if actual == expected && !elsewhere {
             Ok(())
         } else {

@@ -48,6 +48,6 @@ pub use records::{Done, Uniq};
 pub use rewound::LogRewound;
 pub use store::{
     AppendError, Appended, EventStore, Freshness, Group, History, LoadError, LogEnd, LogIdentity,
-    Part, Waiting,
+    Part, Seen, Waiting,
 };
 pub use subscription::{SubscribeError, Subscription};

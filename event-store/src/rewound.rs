@@ -2,8 +2,6 @@
 
 use event_schema::Position;
 
-use crate::store::LogIdentity;
-
 /// What every message about it ends with.
 const WHAT_TO_DO: &str = "nothing more is added to it; stop every role, then bring the right log back, or take this one for \
                           the truth: docs/runbooks/log-rewound.md says how";
@@ -16,9 +14,9 @@ pub enum LogRewound {
     #[error("the log was recreated: it is {now}, and was {before}; {WHAT_TO_DO}")]
     Recreated {
         /// The log that was worked with.
-        before: LogIdentity,
+        before: String,
         /// The one that is there now.
-        now: LogIdentity,
+        now: String,
     },
     /// The log ends before what is known of it.
     #[error(

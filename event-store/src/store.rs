@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use event_schema::{Metadata, NewEvent, Position, Recorded, Subject, Timestamp, Version};
 
@@ -21,6 +22,24 @@ pub const WAITING_GROUPS_PER_CALLER_MAX: usize = 64;
 /// Largest payload of one event. The broker's own limit is 1 MiB for headers and payload together.
 pub const PAYLOAD_BYTES_MAX: usize = 1_000_000;
 
+/// How the event at an expected version is told from another one that may have taken its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Seen {
+    /// Only the version is known.
+    #[default]
+    Version,
+    /// It was seen in the log.
+    At(Position),
+    /// It is this process's own and on its way. Were it refused, somebody else's history could reach the same version.
+    OnItsWay(Uuid),
+}
+
+impl From<Option<Position>> for Seen {
+    fn from(position: Option<Position>) -> Self {
+        position.map_or(Self::Version, Self::At)
+    }
+}
+
 /// One aggregate's share of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
@@ -28,8 +47,8 @@ pub struct Part {
     pub subject: Subject,
     /// The version the events were decided on.
     pub expected: Version,
-    /// Where the event `expected` is in the log, when the decider has seen it there.
-    pub seen: Option<Position>,
+    /// Which event `expected` is.
+    pub seen: Seen,
     /// What happened, in order; never empty.
     pub events: Vec<NewEvent>,
 }
@@ -42,7 +61,7 @@ pub struct Group {
     /// Who gets which events; each subject once.
     pub parts: Vec<Part>,
     /// Subjects that were read and not written, and must still be at this version.
-    pub conditions: Vec<(Subject, Version, Option<Position>)>,
+    pub conditions: Vec<(Subject, Version, Seen)>,
 }
 
 impl Group {

@@ -133,6 +133,15 @@ async fn a_leader_that_is_killed_takes_nothing_answered_with_it() {
     for id in &ledgers {
         run(&opener, *id, Command::Open).await.unwrap();
     }
+    // A new leader must not look like a log that has lost something.
+    let mut suspicions = Vec::new();
+    for _ in 0..3 {
+        let store = cluster.open().await;
+        let suspicion = async move { store.rewound().await };
+        suspicions.push(tokio::spawn(suspicion));
+    }
+    let opened = Arc::clone(opener.store());
+    suspicions.push(tokio::spawn(async move { opened.rewound().await }));
     let mut writers = Vec::new();
     for n in 0..6 {
         // Two processes per ledger, so that races and failures come together.
@@ -177,6 +186,9 @@ async fn a_leader_that_is_killed_takes_nothing_answered_with_it() {
     })
     .await;
     stop.store(true, Ordering::SeqCst);
+    for suspicion in &suspicions {
+        assert!(!suspicion.is_finished(), "nothing was lost");
+    }
     let mut told = Vec::new();
     for writer in writers {
         told.push(writer.await.unwrap());

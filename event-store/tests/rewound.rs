@@ -123,6 +123,13 @@ impl House {
         topology::migrate(&client, 1).await.unwrap();
     }
 
+    /// The word of what was known before is gone.
+    async fn forgotten(&self) {
+        let context = async_nats::jetstream::new(self.broker.client().await);
+        let snapshots = context.get_stream("KV_snapshots").await.unwrap();
+        snapshots.purge().await.unwrap();
+    }
+
     async fn end(&self) -> Position {
         self.broker.store().await.end().await.unwrap().position
     }
@@ -152,8 +159,9 @@ async fn a_process_adds_nothing_to_a_log_that_was_made_anew() {
         let store = Arc::clone(house.executor.store());
         async move { store.rewound().await }
     });
-    let before = house.executor.store().identity().await.unwrap();
+    let before = house.executor.store().identity().await.unwrap().to_string();
     house.made_anew().await;
+    house.forgotten().await;
     // In the new log: less, as many events but others, and more of them.
     let other = house.broker.store().await;
     for (id, events) in [
@@ -167,7 +175,7 @@ async fn a_process_adds_nothing_to_a_log_that_was_made_anew() {
     }
     // Found out by a conflict, at once; and by whoever waits for it, though nobody works.
     let refused = run(&house.executor, house.ids[4], Command::Add(1)).await;
-    let now = other.identity().await.unwrap();
+    let now = other.identity().await.unwrap().to_string();
     let rewound = LogRewound::Recreated { before, now };
     assert_eq!(
         refused.unwrap_err(),
@@ -216,13 +224,43 @@ async fn a_process_adds_nothing_to_a_log_that_has_grown_another_tail() {
 async fn a_process_that_has_only_read_knows_its_log_too() {
     let house = House::new().await;
     let reader = Executor::new(Arc::new(house.broker.store().await));
-    let loaded = state(&reader, house.ids[4]).await;
-    assert!(loaded.open);
+    for id in [house.ids[3], house.ids[4]] {
+        assert!(state(&reader, id).await.open);
+    }
     house.restored_and_grown(4).await;
     let told = timeout(WAIT_MAX, reader.store().rewound()).await.unwrap();
     assert_eq!(told, LogRewound::Regrown { known: Position(5) });
     let refused = run(&reader, Uuid::now_v7(), Command::Open).await;
     assert_eq!(rewound(refused.unwrap_err()), told);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_started_anew_knows_what_was_known_before() {
+    let house = House::new().await;
+    let store = Arc::clone(house.executor.store());
+    let _regular_look = tokio::spawn(async move { store.rewound().await });
+    let context = async_nats::jetstream::new(house.broker.client().await);
+    let snapshots = context.get_key_value("snapshots").await.unwrap();
+    timeout(WAIT_MAX, async {
+        while snapshots.get("_log").await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    // As it is, it is taken.
+    let next = Executor::new(Arc::new(house.broker.store().await));
+    run(&next, house.ids[4], Command::Add(1)).await.unwrap();
+    house.made_anew().await;
+    let next = Executor::new(Arc::new(house.broker.store().await));
+    let refused = run(&next, Uuid::now_v7(), Command::Open).await.unwrap_err();
+    let said = rewound(refused).to_string();
+    assert!(said.contains("the log was recreated"), "{said}");
+    assert_eq!(house.end().await, Position(0), "nothing was added");
+    // A person has decided that it is the right one.
+    house.forgotten().await;
+    let next = Executor::new(Arc::new(house.broker.store().await));
+    run(&next, Uuid::now_v7(), Command::Open).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -164,18 +164,21 @@ impl<'c> Batch<'c> {
     }
 }
 
+/// What is said after the cause when an event is newer than this build; it is recognised by it later.
+const OF_A_NEWER_BUILD: &str = "; it was written by a newer build, upgrade this one and resume";
+
+/// Whether a key is parked because of an event that is newer than the build that parked it.
+pub(crate) fn is_newer(cause: &str) -> bool {
+    cause.ends_with(OF_A_NEWER_BUILD)
+}
+
 /// Reads an event as one of a set. A type or version that this build does not know is an event that cannot be
 /// applied: passing it by would leave rows that are wrong without a word.
 pub(crate) fn decode<E: EventSet>(event: &Recorded) -> Result<E, ApplyError> {
     E::decode(&event.event_type, event.schema_version, &event.payload).map_err(
         |error| match error {
             newer @ (DecodeError::UnknownType(_) | DecodeError::UnknownVersion { .. }) => {
-                ApplyError::event(
-                    event,
-                    format!(
-                        "{newer}; it was written by a newer build, upgrade this one and resume"
-                    ),
-                )
+                ApplyError::event(event, format!("{newer}{OF_A_NEWER_BUILD}"))
             }
             DecodeError::Codec(error) => {
                 ApplyError::event(event, service_kit::problem::Chain(&error))

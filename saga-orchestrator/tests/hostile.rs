@@ -27,7 +27,7 @@ struct Scene {
     shop: Shop,
     provider: Provider,
     meddler: Meddler,
-    _orchestrator: Orchestrator,
+    orchestrator: Orchestrator,
 }
 
 impl Scene {
@@ -44,7 +44,7 @@ impl Scene {
             shop,
             provider,
             meddler,
-            _orchestrator: orchestrator,
+            orchestrator,
         }
     }
 
@@ -237,6 +237,60 @@ async fn a_pause_that_the_provider_asks_for_is_kept_whatever_it_answered() {
         next - failed
     );
     assert_eq!(scene.meddler.seen(Op::Create).len(), 2);
+}
+
+#[tokio::test]
+async fn a_pause_that_the_provider_asks_for_is_kept_by_whoever_takes_over() {
+    const PAUSE: Duration = Duration::from_secs(14);
+    let scene = Scene::open().await;
+    // Nobody knows what became of it, which is looked up; but not yet.
+    let pause = Do::Answer(503, error("api_error", "maintenance"), Some(14));
+    scene.meddler.order(Op::Capture, pause, 1);
+    let order = scene.order(5).await;
+    let tried_again_at = async || {
+        let history = scene.shop.history(order).await;
+        let saga = history.last()?.saga.clone()?;
+        (saga.outcome.as_deref() == Some("unknown")).then_some(saga.deadline)?
+    };
+    eventually("its unknown outcome is recorded", async || {
+        tried_again_at().await.is_some()
+    })
+    .await;
+    let failed = scene.meddler.seen(Op::Capture)[0].at;
+    let looks_before = scene.meddler.seen(Op::Read).len();
+    let Scene {
+        shop,
+        provider,
+        meddler,
+        orchestrator,
+    } = scene;
+    let before = shop.owners().await;
+    orchestrator.kill();
+    let orchestrator = Orchestrator::start_as(&shop, meddler.account(&provider), settings());
+    eventually("somebody else is at work", async || {
+        let now = shop.owners().await;
+        now.values().sum::<usize>() == 16 && now != before
+    })
+    .await;
+    assert!(
+        failed.elapsed() < PAUSE,
+        "the takeover took {:?}: longer than the pause, which shows nothing",
+        failed.elapsed()
+    );
+    let scene = Scene {
+        shop,
+        provider,
+        meddler,
+        orchestrator,
+    };
+    scene.is_paid_once(order).await;
+    let next = scene.meddler.seen(Op::Read)[looks_before].at;
+    assert!(next - failed >= PAUSE, "{:?}", next - failed);
+    assert!(
+        scene.meddler.seen(Op::Capture)[1..]
+            .iter()
+            .all(|call| call.at - failed >= PAUSE)
+    );
 }
 
 /// The settings of a shop whose patience with an unknown payment is short.

@@ -46,6 +46,34 @@ async fn stuck_refund(shop: &Shop, provider: &Provider) -> (Uuid, SagaStatus) {
     (order, shown)
 }
 
+#[tokio::test]
+async fn money_that_a_person_gave_back_at_the_provider_is_owed_no_more_and_nobody_is_asked() {
+    let (shop, provider) = (Shop::open().await, Provider::start().await);
+    let _orchestrator = Orchestrator::start(&shop, &provider);
+    let product = shop.stocked(1).await;
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, Uuid::now_v7().as_bytes());
+    provider.fail(id, "cancel", "drop_before", 3).await;
+    provider.fail(id, "refund", "drop_before", 5).await;
+    let method = PaymentMethod::Card {
+        token: "pm_card_visa".into(),
+    };
+    let order = shop.place_as(id, product, 2, method).await;
+    eventually("the void is under way", async || {
+        provider.calls(order, "cancel").await > 0
+    })
+    .await;
+    provider.capture_by_hand(order).await;
+    eventually("the refund is under way", async || {
+        provider.calls(order, "refund").await > 0
+    })
+    .await;
+    assert!(provider.refund_by_hand(order).await, "ours came first");
+    let shown = shop.reaches(order, Verdict::Compensated).await;
+    assert_eq!(shown.money.refunded, eur(4200));
+    assert_eq!(shop.payment_state(order).await.status, Status::Refunded);
+    assert!(shop.attention("refund_refused", order).await.is_none());
+}
+
 fn reason(state: &order::State) -> CancelReason {
     match state {
         order::State::Cancelled(_, call_off) => call_off.reason,

@@ -205,6 +205,16 @@ async fn while_a_newer_build_refuses_the_one_that_runs_keeps_all_the_work() {
         shop.reaches(order, Verdict::Completed).await;
     }
     assert_eq!(shop.owners().await, owner);
+    // Whoever began it ends it: the one that had set it aside sees so without being followed by anybody.
+    shop.force(strange, vec![Event::Completed(Completed {})])
+        .await;
+    shop.reaches(strange, Verdict::Completed).await;
+    assert!(
+        shop.owners()
+            .await
+            .keys()
+            .any(|token| owner.contains_key(token))
+    );
     drop(running);
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_schema::Timestamp;
-use event_schema::fulfilment::{AttemptEnded, Cause, Event, Outcome, Step};
+use event_schema::fulfilment::{AttemptEnded, Cause, Completed, Event, Outcome, Step};
 use event_schema::ids::{EffectId, OrderId};
 use event_schema::order::PaymentMethod;
 use saga_orchestrator::status::Verdict;
@@ -155,6 +155,55 @@ async fn what_comes_about_a_saga_that_is_set_aside_is_kept_and_an_operator_has_i
 }
 
 #[tokio::test]
+async fn a_saga_that_was_set_aside_and_has_ended_needs_nobody_although_its_handling_is_still_broken()
+ {
+    let scene = Scene::open().await;
+    let order = scene.victim.to_string();
+    let headers = [("Command-Id", "end"), ("Reason", "settled by telephone")];
+    scene.shop.command("close", &order, &headers).await.unwrap();
+    scene.shop.reaches(scene.victim, Verdict::Closed).await;
+    eventually("nobody is needed any more", async || {
+        scene
+            .shop
+            .attention("poisoned", scene.victim)
+            .await
+            .is_none()
+    })
+    .await;
+    scene.another_order_goes_through().await;
+    assert_eq!(scene.adapter.struck(), TRIES, "nothing is tried for it");
+    let shown = scene.shop.shown(scene.victim).await.unwrap();
+    assert_eq!(shown.status, Verdict::Closed);
+}
+
+#[tokio::test]
+async fn a_saga_that_was_set_aside_and_that_others_end_is_seen_to_have_ended_without_a_takeover() {
+    let scene = Scene::open().await;
+    let ended = Event::Completed(Completed {});
+    scene.shop.force(scene.victim, vec![ended]).await;
+    scene.shop.reaches(scene.victim, Verdict::Completed).await;
+    eventually("nobody is needed any more", async || {
+        scene
+            .shop
+            .attention("poisoned", scene.victim)
+            .await
+            .is_none()
+    })
+    .await;
+    assert_eq!(scene.adapter.struck(), TRIES, "nothing is tried for it");
+}
+
+#[tokio::test]
+async fn a_saga_that_is_set_aside_and_moves_without_ending_stays_where_it_is() {
+    let scene = Scene::open().await;
+    long_history(&scene.shop, scene.victim, 3).await;
+    scene.another_order_goes_through().await;
+    let shown = scene.shop.shown(scene.victim).await.unwrap();
+    assert_eq!(shown.cause, Some(Cause::Poisoned), "{shown:?}");
+    assert_eq!(scene.adapter.struck(), TRIES, "it is left alone");
+}
+
+#[tokio::test]
 async fn of_two_operators_who_take_up_one_saga_again_one_wins() {
     let scene = Scene::open().await;
     scene.adapter.repair();
@@ -193,8 +242,8 @@ async fn whoever_takes_over_tries_a_saga_that_was_set_aside_as_often_and_no_more
 }
 
 #[tokio::test]
-async fn a_history_that_cannot_be_read_is_shown_and_commands_about_it_are_refused_with_the_reason()
-{
+async fn a_history_that_cannot_be_read_is_shown_and_explained_and_commands_about_it_are_refused_with_the_reason()
+ {
     let (shop, provider) = (Shop::open().await, Provider::start().await);
     let _orchestrator = Orchestrator::start(&shop, &provider);
     let broken = an_order();
@@ -205,6 +254,18 @@ async fn a_history_that_cannot_be_read_is_shown_and_commands_about_it_are_refuse
         .await
         .unwrap();
     assert!(text.contains("poisoned"), "{text}");
+    let text = shop
+        .ask("saga.explain", &broken.to_string(), false)
+        .await
+        .unwrap();
+    assert!(
+        text.starts_with(&format!(
+            "order {broken}   NEEDS OPERATOR\nIts history cannot be read: "
+        )),
+        "{text}"
+    );
+    assert!(text.contains("It is set aside since"), "{text}");
+    assert!(text.contains("No command can act on it before"), "{text}");
     let headers = [("Command-Id", "x"), ("Reason", "y")];
     let (code, said) = shop
         .command("retry", &broken.to_string(), &headers)

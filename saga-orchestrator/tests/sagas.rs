@@ -14,8 +14,11 @@ use std::time::Duration;
 use domain::fulfilment::Rejection;
 use domain::order;
 use domain::payment::Status;
+use event_schema::Timestamp;
 use event_schema::fulfilment::Cause;
+use event_schema::ids::{EffectId, OrderId};
 use event_schema::order::{CancelReason, PaymentMethod};
+use saga_orchestrator::provider::{Call, PaymentProvider};
 use saga_orchestrator::status::Verdict;
 use support::callbacks;
 use support::orchestrator::{Orchestrator, settings};
@@ -537,6 +540,138 @@ async fn a_success_that_arrives_after_everything_was_put_back_is_let_go_once() {
     shop.recorded(order, before + 4).await;
     costs_nothing(&shop, &provider, order, CancelReason::PaymentDeclined).await;
     assert_eq!(shop.stock(product).await.available, 5);
+}
+
+/// An order whose first call was answered with an error that the provider replays, and whose second was declined.
+async fn declined_under_a_second_opening(shop: &Shop, provider: &Provider) -> Uuid {
+    let product = shop.stocked(5).await;
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, Uuid::now_v7().as_bytes());
+    provider.fail(id, "create", "500", 1).await;
+    let method = PaymentMethod::Card {
+        token: "pm_card_visa_chargeDeclined".into(),
+    };
+    let order = shop.place_as(id, product, 2, method).await;
+    shop.reaches(order, Verdict::Compensated).await;
+    let calls = provider.calls(order, "create").await;
+    assert_eq!(calls, 3, "the first, its replay, the second opening's");
+    order
+}
+
+/// What seemed never to have happened under the first opening sets money aside after all.
+async fn lands_under_the_first_opening(provider: &Provider, order: Uuid) -> String {
+    let effect = EffectId::of(OrderId(order), "authorise", 1);
+    let call = Call {
+        refusals: 1,
+        ..Call::new(OrderId(order), effect, eur(4200), Timestamp::now())
+    };
+    let stripe = provider.adapter();
+    let landed = stripe.create_payment(&call, "pm_card_visa").await;
+    landed.unwrap().id
+}
+
+#[tokio::test]
+async fn a_payment_that_lands_under_an_older_opening_after_the_end_is_let_go() {
+    let (shop, provider) = (Shop::open().await, Provider::start().await);
+    let _orchestrator = Orchestrator::start(&shop, &provider);
+    let order = declined_under_a_second_opening(&shop, &provider).await;
+    lands_under_the_first_opening(&provider, order).await;
+    assert_eq!(provider.total(order, "held").await, 4200);
+    shop.callback(order, success_of(None)).await;
+    eventually("the money is let go", async || {
+        provider.total(order, "held").await == 0
+    })
+    .await;
+    shop.reaches(order, Verdict::Compensated).await;
+}
+
+#[tokio::test]
+async fn a_second_late_payment_that_is_told_of_while_the_first_is_let_go_is_let_go_too() {
+    let (shop, provider) = (Shop::open().await, Provider::start().await);
+    let _orchestrator = Orchestrator::start(&shop, &provider);
+    let order = declined_under_a_second_opening(&shop, &provider).await;
+    provider.approve_declined(order, "pm_card_visa").await;
+    provider.fail(order, "cancel", "drop_before", 4).await;
+    shop.callback(order, success_of(None)).await;
+    eventually("the first is being let go", async || {
+        provider.calls(order, "cancel").await > 0
+    })
+    .await;
+    let second = lands_under_the_first_opening(&provider, order).await;
+    let told = domain::payment::RecordCallback {
+        provider_payment_id: Some(second),
+        ..success_of(None)
+    };
+    shop.callback(order, told).await;
+    assert!(provider.total(order, "held").await >= 4200);
+    eventually("all of the money is let go", async || {
+        provider.total(order, "held").await == 0
+    })
+    .await;
+    shop.reaches(order, Verdict::Compensated).await;
+}
+
+/// An order that was called off because it was sold out, whose money was taken in the provider's dashboard before we let
+/// it go: it has to be given back.
+async fn to_be_given_back(shop: &Shop, provider: &Provider, token: &str) -> Uuid {
+    let product = shop.stocked(1).await;
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, Uuid::now_v7().as_bytes());
+    provider.fail(id, "cancel", "drop_before", 3).await;
+    let method = PaymentMethod::Card {
+        token: token.into(),
+    };
+    let order = shop.place_as(id, product, 2, method).await;
+    eventually("the void is under way", async || {
+        provider.calls(order, "cancel").await > 0
+    })
+    .await;
+    provider.capture_by_hand(order).await;
+    order
+}
+
+#[tokio::test]
+async fn a_refund_that_was_on_its_way_for_longer_than_anybody_waits_ends_its_saga_when_it_arrives()
+{
+    let shop = Arc::new(Shop::open().await);
+    let ear = callbacks::listen(shop.clone()).await;
+    let provider = Provider::start_settling_after(Some(&ear), Duration::from_secs(12)).await;
+    let mut impatient = settings();
+    impatient.payment_unknown_budget = Duration::from_secs(3);
+    let _orchestrator = Orchestrator::start_as(&shop, provider.account(), impatient);
+    let order = to_be_given_back(&shop, &provider, "pm_card_pendingRefund").await;
+    let shown = shop.reaches(order, Verdict::NeedsOperator).await;
+    assert_eq!(shown.cause, Some(Cause::PaymentUnknown));
+    let shown = shop.reaches(order, Verdict::Compensated).await;
+    assert_eq!(shown.money.refunded, eur(4200));
+    assert_eq!(shop.payment_state(order).await.status, Status::Refunded);
+    assert!(shop.attention("payment_unknown", order).await.is_none());
+}
+
+#[tokio::test]
+async fn a_refund_that_the_bank_returns_after_the_end_is_shown_to_a_person_and_can_be_tried_again()
+{
+    let shop = Arc::new(Shop::open().await);
+    let ear = callbacks::listen(shop.clone()).await;
+    let provider = Provider::start_settling_after(Some(&ear), Duration::from_secs(6)).await;
+    let _orchestrator = Orchestrator::start(&shop, &provider);
+    let order = to_be_given_back(&shop, &provider, "pm_card_refundFail").await;
+    shop.reaches(order, Verdict::Compensated).await;
+    let shown = shop.reaches(order, Verdict::NeedsOperator).await;
+    assert_eq!(shown.cause, Some(Cause::RefundRefused));
+    assert_eq!(shown.money.refunded, eur(0));
+    let payment = shop.payment_state(order).await;
+    assert_eq!(payment.status, Status::RefundPending);
+    assert_eq!(provider.total(order, "kept").await, 4200);
+    eventually("it is among what needs a person", async || {
+        shop.attention("refund_refused", order).await.is_some()
+    })
+    .await;
+    // The same effect again is another refund at the provider.
+    let why = ("Reason", "the customer has a new card");
+    let headers = [("Command-Id", "once-more"), why];
+    let tried = shop.command("retry", &order.to_string(), &headers).await;
+    tried.unwrap();
+    shop.reaches(order, Verdict::Compensated).await;
+    assert_eq!(provider.total(order, "kept").await, 0);
 }
 
 fn success_of(session_id: Option<String>) -> domain::payment::RecordCallback {

@@ -59,6 +59,19 @@ pub enum Command {
     /// The log itself.
     #[command(subcommand)]
     Events(EventsCommand),
+    /// Check that money and stock balance, for every saga and every hold: exits with 1 and names what does not, with 2
+    /// if it could not be checked.
+    Audit {
+        /// Not only as they stand: at every position of the log.
+        #[arg(long)]
+        every_position: bool,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+        /// As the log stood at this position [default: its end].
+        #[arg(long, value_name = "POSITION")]
+        to: Option<u64>,
+    },
     /// Turn an event's payload on standard input into JSON.
     Decode,
     /// Measure, beside the limits of the same broker and database, on servers of its own that are gone afterwards.

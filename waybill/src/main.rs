@@ -9,6 +9,7 @@
     )
 )]
 
+mod audit;
 mod bench;
 mod cli;
 mod decode;
@@ -78,6 +79,18 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
         }
         Command::Projections(command) => return projections(command, &settings).await,
         Command::Events(command) => events(command, &settings).await?,
+        Command::Audit {
+            every_position,
+            json,
+            to,
+        } => {
+            let options = audit::Audit {
+                every_position,
+                json,
+                to,
+            };
+            return Ok(audit::run(&settings, options).await);
+        }
         Command::Bench(command) => bench::run(command, &settings).await?,
         Command::Openapi => out::line(document::openapi().to_pretty_json()?),
         Command::Decode => decode::run()?,

@@ -74,7 +74,7 @@ fn away(kind: RequestErrorKind, verb: Verb, name: &str) -> Problem {
         (RequestErrorKind::TimedOut, Verb::Verify) => Problem::unavailable(
             "not_finished",
             format!(
-                "the comparison takes longer than {} s and goes on; `waybill projections verify {name}` waits for its end",
+                "the comparison takes longer than {} s; it goes on; when it has ended, `waybill projections verify {name}` compares without a limit",
                 VERIFY_MAX.as_secs()
             ),
         )

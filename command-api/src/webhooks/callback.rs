@@ -11,7 +11,7 @@ use event_schema::{Currency, Money};
 const MAX_TEXT_CHARS: usize = 200;
 
 /// The types that say something about a payment of ours; every other one is answered 2xx and forgotten.
-const ACTED_ON: [&str; 8] = [
+const ACTED_ON: [&str; 11] = [
     "payment_intent.amount_capturable_updated",
     "payment_intent.succeeded",
     "payment_intent.payment_failed",
@@ -20,6 +20,9 @@ const ACTED_ON: [&str; 8] = [
     "checkout.session.completed",
     "checkout.session.expired",
     "charge.refunded",
+    "charge.refund.updated",
+    "refund.updated",
+    "refund.failed",
 ];
 
 /// An event that is acted on.
@@ -114,7 +117,7 @@ impl About {
     fn of(kind: &str) -> Self {
         match kind.split('.').next() {
             Some("checkout") => Self::Session,
-            Some("charge") => Self::Charge,
+            Some("charge" | "refund") => Self::Charge,
             _ => Self::Payment,
         }
     }
@@ -225,6 +228,24 @@ mod tests {
             callback.recorded.amount,
             Some(Money::new(900, Currency::EUR))
         );
+    }
+
+    #[test]
+    fn what_became_of_a_refund_names_the_payment_and_the_refunds_sum_and_status() {
+        for kind in ["refund.updated", "refund.failed", "charge.refund.updated"] {
+            let callback = read_one(
+                kind,
+                json!({"id": "re_1", "object": "refund", "payment_intent": "pi_3", "charge": "ch_1", "amount": 900,
+                       "currency": "eur", "status": "failed", "failure_reason": "expired_or_canceled_card",
+                       "metadata": {"order_id": "o-3", "effect_id": "e-3"}}),
+            )
+            .unwrap();
+            assert_eq!(callback.order_reference.as_deref(), Some("o-3"));
+            let recorded = callback.recorded;
+            assert_eq!(recorded.provider_payment_id.as_deref(), Some("pi_3"));
+            assert_eq!(recorded.amount, Some(Money::new(900, Currency::EUR)));
+            assert_eq!(recorded.status.as_deref(), Some("failed"));
+        }
     }
 
     #[test]

@@ -58,6 +58,18 @@ pub enum Answer {
         /// The provider's words.
         message: String,
     },
+    /// The provider shows the refund as failed; it may have shown it as given back before, until the customer's bank
+    /// returned the money.
+    RefundFailed {
+        /// The provider's refund.
+        refund_id: String,
+        /// How much it was to give back.
+        amount: Money,
+        /// The provider's code.
+        code: String,
+        /// The provider's words.
+        message: String,
+    },
     /// Certainly not done; ask again.
     Retry {
         /// The pause that the provider asks for.
@@ -69,6 +81,8 @@ pub enum Answer {
     },
     /// Nobody knows: look it up.
     Unknown {
+        /// The pause that the provider asks for.
+        after: Option<Duration>,
         /// What was seen.
         detail: String,
         /// Whether the provider could be reached.
@@ -94,6 +108,7 @@ impl Answer {
             Self::Refunded { .. } => "refunded",
             Self::AlreadyCaptured { .. } => "already_captured",
             Self::Refused { .. } => "refused",
+            Self::RefundFailed { .. } => "refund_failed",
             Self::Retry { .. } => "retry",
             Self::Unknown { .. } => "unknown",
             Self::NeverHappened { .. } => "never_happened",
@@ -143,7 +158,11 @@ pub(super) fn unsettled(
             detail,
             reachable,
         } => attempt::retry(draft, open, after, &detail, reachable),
-        Answer::Unknown { detail, reachable } => attempt::unknown(draft, open, &detail, reachable),
+        Answer::Unknown {
+            after,
+            detail,
+            reachable,
+        } => attempt::unknown(draft, open, after, &detail, reachable),
         Answer::NeverHappened { detail } => attempt::open_anew(draft, open, &detail),
         Answer::Authorised { .. }
         | Answer::ActionRequired { .. }
@@ -152,7 +171,8 @@ pub(super) fn unsettled(
         | Answer::NothingToVoid
         | Answer::Refunded { .. }
         | Answer::AlreadyCaptured { .. }
-        | Answer::Refused { .. } => Err(unfit(open.step, &answer)),
+        | Answer::Refused { .. }
+        | Answer::RefundFailed { .. } => Err(unfit(open.step, &answer)),
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) fn retry(
 pub(super) fn unknown(
     draft: &mut Draft<'_>,
     open: &Pending,
+    retry_after: Option<Duration>,
     detail: &str,
     reachable: bool,
 ) -> Result<(), Rejection> {
@@ -49,7 +50,7 @@ pub(super) fn unknown(
         outcome: Outcome::Unknown,
         exhausted: Cause::PaymentUnknown,
         budget,
-        retry_after: None,
+        retry_after,
         reachable,
     };
     if ended.record(draft, open, detail) {
@@ -93,7 +94,9 @@ pub(super) fn deadline_passed(draft: &mut Draft<'_>) -> Result<(), Rejection> {
     match open.phase {
         // Nobody told what became of the call. Whether the provider could be reached is not known either, so this
         // costs nothing of the budget.
-        Phase::InFlight { .. } => unknown(draft, &open, "no answer was recorded in time", false),
+        Phase::InFlight { .. } => {
+            unknown(draft, &open, None, "no answer was recorded in time", false)
+        }
         // The next try is due; what comes of it is an input of its own.
         Phase::Backoff { .. } => Ok(()),
         Phase::AwaitingCustomer { .. } => draft.unwind(CancelReason::PaymentExpired, None),
@@ -132,8 +135,13 @@ impl Ended {
                 draft.need_operator(open.step, self.exhausted, &detail);
                 return true;
             }
-            // The pause counts beforehand: what is recorded must not depend on when somebody comes back to it.
-            used = used.saturating_add(pause);
+            // The pause counts beforehand: what is recorded must not depend on when somebody comes back to it. While an
+            // outcome is unknown, a pause that the provider asks for is time in which it was not to be asked.
+            let counted = match self.outcome {
+                Outcome::Unknown => draft.policy.backoff(open.attempt, None),
+                Outcome::Ok | Outcome::Refused | Outcome::Retry => pause,
+            };
+            used = used.saturating_add(counted);
         }
         draft.end_attempt(event::AttemptEnded {
             step: open.step,

@@ -45,7 +45,8 @@ pub(super) fn answered(
         Answer::Captured { .. }
         | Answer::Voided
         | Answer::NothingToVoid
-        | Answer::Refunded { .. } => Err(unfit(open.step, &answer)),
+        | Answer::Refunded { .. }
+        | Answer::RefundFailed { .. } => Err(unfit(open.step, &answer)),
     }
 }
 

@@ -28,7 +28,8 @@ pub(super) fn answered(
         | Answer::ActionRequired { .. }
         | Answer::Voided
         | Answer::NothingToVoid
-        | Answer::Refunded { .. } => Err(unfit(open.step, &answer)),
+        | Answer::Refunded { .. }
+        | Answer::RefundFailed { .. } => Err(unfit(open.step, &answer)),
     }
 }
 

@@ -17,9 +17,10 @@ pub(super) fn answered(
     effect_id: EffectId,
     answer: Answer,
 ) -> Result<(), Rejection> {
-    if !draft.saga.knows(effect_id) {
+    if !draft.saga.knows(draft.world.order_id, effect_id) {
         return Ok(());
     }
+    let mut outcome = Outcome::Ok;
     let told = match answer {
         Answer::Authorised {
             provider_payment_id,
@@ -35,6 +36,21 @@ pub(super) fn answered(
         }
         Answer::Voided => let_go(draft),
         Answer::Refunded { refund_id, amount } => given_back(draft, refund_id, amount),
+        Answer::RefundFailed {
+            refund_id,
+            amount,
+            code,
+            message,
+        } => {
+            outcome = Outcome::Refused;
+            let failed = payment::FailRefund {
+                refund_id,
+                amount,
+                code: cut(&code),
+                message: cut(&message),
+            };
+            came_back(draft, failed)
+        }
         Answer::ActionRequired { .. }
         | Answer::NothingToVoid
         | Answer::Refused { .. }
@@ -48,7 +64,7 @@ pub(super) fn answered(
     let late = event::LateOutcomeRecorded {
         step,
         effect_id,
-        outcome: Outcome::Ok,
+        outcome,
         detail: cut(&detail),
     };
     let told_before = |before: &event::LateOutcomeRecorded| {
@@ -108,6 +124,14 @@ fn given_back(draft: &mut Draft<'_>, refund_id: String, amount: Money) -> Told {
     let detail = format!("{amount} were given back ({refund_id})");
     let refund = payment::Refund { refund_id, amount };
     booked(draft, refund.into()).then_some((Step::Refund, detail))
+}
+
+fn came_back(draft: &mut Draft<'_>, failed: payment::FailRefund) -> Told {
+    let detail = format!(
+        "{} came back after they were given back ({}): {}: {}",
+        failed.amount, failed.refund_id, failed.code, failed.message
+    );
+    booked(draft, failed.into()).then_some((Step::Refund, detail))
 }
 
 /// Whether it is news: entered into the ledger, or not fitting into it.

@@ -479,6 +479,15 @@ pub(super) fn refunded() -> Answer {
     }
 }
 
+pub(super) fn refund_failed(refund_id: &str) -> Answer {
+    Answer::RefundFailed {
+        refund_id: refund_id.into(),
+        amount: price(),
+        code: "expired_or_canceled_card".into(),
+        message: "the refund failed".into(),
+    }
+}
+
 pub(super) fn refused() -> Answer {
     Answer::Refused {
         code: "refused".into(),
@@ -488,6 +497,7 @@ pub(super) fn refused() -> Answer {
 
 pub(super) fn unknown() -> Answer {
     Answer::Unknown {
+        after: None,
         detail: "no answer".into(),
         reachable: true,
     }
@@ -495,6 +505,7 @@ pub(super) fn unknown() -> Answer {
 
 pub(super) fn unreachable_provider() -> Answer {
     Answer::Unknown {
+        after: None,
         detail: "connection refused".into(),
         reachable: false,
     }

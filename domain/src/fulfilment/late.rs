@@ -1,15 +1,16 @@
 //! A success that arrives after everything was put back is undone once: let go if set aside, given back if taken.
-//! The order stays called off and the stock untouched.
+//! The order stays called off and the stock untouched. A refund that fails after the end, because the customer's bank
+//! sent the money back, is owed again: a person is told.
 
 use event_schema::Money;
-use event_schema::fulfilment::{Cause, Step};
+use event_schema::fulfilment::{Cause, Outcome, Step};
 use event_schema::ids::EffectId;
 use event_schema::order::CancelReason;
 
 use super::Rejection;
 use super::answer::Answer;
 use super::attempt::asked_and_told;
-use super::draft::Draft;
+use super::draft::{Draft, cut};
 use super::void::record_taken;
 use crate::payment;
 
@@ -19,7 +20,7 @@ pub(super) fn answered(
     effect_id: EffectId,
     answer: Answer,
 ) -> Result<(), Rejection> {
-    if !draft.saga.knows(effect_id) {
+    if !draft.saga.knows(draft.world.order_id, effect_id) {
         return Ok(());
     }
     match answer {
@@ -36,6 +37,20 @@ pub(super) fn answered(
             // Taken under a payment that nobody has named: a look-up names it.
             None => Ok(()),
         },
+        Answer::RefundFailed {
+            refund_id,
+            amount,
+            code,
+            message,
+        } => {
+            let failed = payment::FailRefund {
+                refund_id,
+                amount,
+                code: cut(&code),
+                message: cut(&message),
+            };
+            came_back(draft, reason, failed)
+        }
         Answer::ActionRequired { .. }
         | Answer::Voided
         | Answer::NothingToVoid
@@ -91,4 +106,24 @@ fn taken(
     }
     record_taken(draft, provider_payment_id, amount)?;
     draft.put_back()
+}
+
+fn came_back(
+    draft: &mut Draft<'_>,
+    reason: CancelReason,
+    failed: payment::FailRefund,
+) -> Result<(), Rejection> {
+    // Another refund has taken its place, or a person has settled it: this one is old.
+    if draft.payment.refund_id.as_ref() != Some(&failed.refund_id) {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} came back after they were given back ({}): {}: {}",
+        failed.amount, failed.refund_id, failed.code, failed.message
+    );
+    draft.payment(failed)?;
+    draft.unwind_again(reason, &detail, Step::Refund);
+    draft.end_step(Step::Refund, Outcome::Refused, Some(&detail));
+    draft.need_operator(Step::Refund, Cause::RefundRefused, &detail);
+    Ok(())
 }

@@ -123,6 +123,7 @@ impl Run {
                 if let Some(open) = self.shop.saga.pending().cloned() {
                     self.provider.call(&open);
                     self.deliver(Answer::Unknown {
+                        after: None,
                         detail: "connection reset".into(),
                         reachable: true,
                     });
@@ -130,6 +131,7 @@ impl Run {
             }
             Happening::NeverReached => {
                 self.deliver(Answer::Unknown {
+                    after: None,
                     detail: "connection refused".into(),
                     reachable: false,
                 });

@@ -7,6 +7,11 @@ use event_schema::Timestamp;
 /// Longest pause that a provider may ask for with Retry-After.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
+/// Times that an outcome is asked about at least, before the patience with it is used up.
+const ASKED_AT_LEAST: u32 = 10;
+/// Under this a shorter patience shortens no pause.
+const SHORTEST_LONG_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long the saga waits for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -24,7 +29,7 @@ pub struct Policy {
     pub compensation_retry_budget: Duration,
     /// Pause after the first try.
     pub first_backoff: Duration,
-    /// Longest pause between two tries; it doubles up to here.
+    /// Longest pause between two tries; it doubles up to here, or to a tenth of `unknown_budget` if that is less.
     pub longest_backoff: Duration,
 }
 
@@ -50,8 +55,14 @@ impl Policy {
         let doubled = self
             .first_backoff
             .saturating_mul(2u32.saturating_pow(doublings))
-            .min(self.longest_backoff);
+            .min(self.longest_pause());
         retry_after.map_or(doubled, |asked| asked.min(LONGEST_RETRY_AFTER).max(doubled))
+    }
+
+    /// Whoever has less patience asks more often: after an outage an order waits for a part of it at most.
+    fn longest_pause(&self) -> Duration {
+        let part = (self.unknown_budget / ASKED_AT_LEAST).max(SHORTEST_LONG_PAUSE);
+        self.longest_backoff.min(part)
     }
 }
 
@@ -81,6 +92,19 @@ mod tests {
             [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
         );
         assert_eq!(policy.backoff(u32::MAX, None).as_millis(), 30_000);
+    }
+
+    #[test]
+    fn whoever_has_less_patience_pauses_less_but_a_second_at_the_end() {
+        let longest = |patience| {
+            let policy = Policy {
+                unknown_budget: Duration::from_secs(patience),
+                ..Policy::default()
+            };
+            policy.backoff(u32::MAX, None).as_millis()
+        };
+        assert_eq!([longest(60), longest(8), longest(0)], [6000, 1000, 1000]);
+        assert_eq!(longest(3600), 30_000);
     }
 
     #[test]

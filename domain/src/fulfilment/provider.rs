@@ -161,6 +161,7 @@ impl Provider {
     pub(super) fn look_up(&self) -> Answer {
         match self.books {
             Books::Nothing => Answer::Unknown {
+                after: None,
                 detail: "not found".into(),
                 reachable: true,
             },

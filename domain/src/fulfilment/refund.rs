@@ -16,7 +16,9 @@ pub(super) fn answered(
 ) -> Result<(), Rejection> {
     match answer {
         Answer::Refunded { refund_id, amount } => refunded(draft, refund_id, amount),
-        Answer::Refused { code, message } => refused(draft, &code, &message),
+        Answer::Refused { code, message } | Answer::RefundFailed { code, message, .. } => {
+            refused(draft, &code, &message)
+        }
         Answer::Retry { .. } | Answer::Unknown { .. } | Answer::NeverHappened { .. } => {
             unsettled(draft, open, answer)
         }

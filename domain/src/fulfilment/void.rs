@@ -28,7 +28,8 @@ pub(super) fn answered(
         Answer::Authorised { .. }
         | Answer::ActionRequired { .. }
         | Answer::Captured { .. }
-        | Answer::Refunded { .. } => Err(unfit(open.step, &answer)),
+        | Answer::Refunded { .. }
+        | Answer::RefundFailed { .. } => Err(unfit(open.step, &answer)),
     }
 }
 

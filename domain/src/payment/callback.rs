@@ -41,11 +41,14 @@ enum Said {
     CustomerActed,
     SessionExpired,
     Refunded,
+    /// What became of a refund: given back, or returned by the customer's bank.
+    RefundSucceeded,
+    RefundFailed,
 }
 
 impl Said {
     /// What is acted on; every other kind is accepted and tells us nothing.
-    fn by(kind: &str) -> Option<Self> {
+    fn by(kind: &str, status: Option<&str>) -> Option<Self> {
         Some(match kind {
             "payment_intent.amount_capturable_updated" => Self::Authorised,
             "payment_intent.succeeded" => Self::Captured,
@@ -55,6 +58,12 @@ impl Said {
             "checkout.session.completed" => Self::CustomerActed,
             "checkout.session.expired" => Self::SessionExpired,
             "charge.refunded" => Self::Refunded,
+            "refund.updated" | "refund.failed" | "charge.refund.updated" => match status {
+                Some("succeeded") => Self::RefundSucceeded,
+                Some("failed" | "canceled") => Self::RefundFailed,
+                // Still on its way.
+                Some(_) | None => return None,
+            },
             _ => return None,
         })
     }
@@ -72,7 +81,7 @@ impl RecordCallback {
         if state.has_seen(&self.provider_event_id) {
             return Ok(vec![]);
         }
-        let Some(said) = Said::by(&self.kind) else {
+        let Some(said) = Said::by(&self.kind, self.status.as_deref()) else {
             return Ok(vec![]);
         };
         if !self.contradicts(state, asked.amount, said) && is_known(state, said) {
@@ -99,8 +108,16 @@ impl RecordCallback {
             told.is_some() && ours.is_some() && told != ours
         };
         let names_sum = match said {
-            Said::Authorised | Said::Captured | Said::CustomerActed | Said::Refunded => true,
-            Said::Failed | Said::StillOpen | Said::Cancelled | Said::SessionExpired => false,
+            Said::Authorised
+            | Said::Captured
+            | Said::CustomerActed
+            | Said::Refunded
+            | Said::RefundSucceeded => true,
+            Said::Failed
+            | Said::StillOpen
+            | Said::Cancelled
+            | Said::SessionExpired
+            | Said::RefundFailed => false,
         };
         other(&self.provider_payment_id, &state.provider_payment_id)
             || other(&self.session_id, &state.session_id)
@@ -122,7 +139,9 @@ fn is_known(state: &State, said: Said) -> bool {
         Said::Failed | Said::Cancelled => ended_without_money,
         Said::StillOpen => !ended_without_money,
         Said::SessionExpired => ended_without_money || landed,
-        Said::Refunded => state.status == Status::Refunded,
+        Said::Refunded | Said::RefundSucceeded => state.status == Status::Refunded,
+        // Whatever we know of it, the money came back to the shop since: each one is looked up.
+        Said::RefundFailed => false,
     }
 }
 
@@ -275,6 +294,33 @@ mod tests {
                 "charge.refunded",
             ],
         );
+    }
+
+    #[test]
+    fn what_became_of_a_refund_is_news_until_we_know_it_and_a_failure_always_is() {
+        let on_its_way = || [requested(1), authorised(), captured(), refund_requested()];
+        let told = |kind: &str, status: &str| RecordCallback {
+            status: Some(status.into()),
+            ..callback(kind)
+        };
+        for kind in ["refund.updated", "charge.refund.updated"] {
+            let succeeded = told(kind, "succeeded");
+            given::<Payment>(on_its_way())
+                .when(succeeded.clone())
+                .then([recorded(succeeded.clone())]);
+            given::<Payment>(on_its_way().into_iter().chain([refunded()]))
+                .when(succeeded)
+                .then_nothing();
+            given::<Payment>(on_its_way())
+                .when(told(kind, "pending"))
+                .then_nothing();
+        }
+        for kind in ["refund.failed", "refund.updated", "charge.refund.updated"] {
+            let failed = told(kind, "failed");
+            given::<Payment>(on_its_way().into_iter().chain([refunded()]))
+                .when(failed.clone())
+                .then([recorded(failed)]);
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::command_set::command_set;
 pub use authorise::{Authorise, Decline};
 pub use callback::{REMEMBERED_CALLBACKS, RecordCallback};
 pub use capture::{Capture, RefuseCapture, RequestCapture};
-pub use refund::{Refund, RefuseRefund, RequestRefund};
+pub use refund::{FailRefund, Refund, RefuseRefund, RequestRefund};
 pub use request::{Request, RequireAction};
 pub use settle_outside::SettleOutside;
 pub use state::{Ledger, Outside, State, Status};
@@ -64,6 +64,8 @@ command_set! {
         Refund,
         /// The provider refused to give it back, for good.
         RefuseRefund,
+        /// A refund that had succeeded has failed after all.
+        FailRefund,
         /// A call had no answer that can be used.
         MarkUnknown,
         /// A person has settled it outside the provider.
@@ -144,6 +146,7 @@ impl Decider for Payment {
             Command::RequestRefund(request) => request.decide(state),
             Command::Refund(refund) => refund.decide(state),
             Command::RefuseRefund(refuse) => refuse.decide(state),
+            Command::FailRefund(fail) => fail.decide(state),
             Command::MarkUnknown(mark) => mark.decide(state),
             Command::SettleOutside(settle) => settle.decide(state),
             Command::RecordCallback(record) => record.decide(state),

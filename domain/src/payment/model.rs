@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::fixtures::{effect, require_action};
 use super::{
-    Authorise, Capture, Command, Decline, MarkUnknown, Payment, RecordCallback, Refund,
+    Authorise, Capture, Command, Decline, FailRefund, MarkUnknown, Payment, RecordCallback, Refund,
     RefuseCapture, RefuseRefund, RefuseVoid, Request, RequestCapture, RequestRefund, RequestVoid,
     SettleOutside, Void,
 };
@@ -78,6 +78,13 @@ fn any_command() -> impl Strategy<Value = Command> {
             amount
         }
         .into()),
+        (id.clone(), amount.clone()).prop_map(|(id, amount)| FailRefund {
+            refund_id: format!("re_{id}"),
+            amount,
+            code: "no".into(),
+            message: "never".into(),
+        }
+        .into()),
         Just(
             RefuseRefund {
                 code: text().0,
@@ -143,6 +150,7 @@ proptest! {
                 | Command::Void(_)
                 | Command::RequestRefund(_)
                 | Command::Refund(_)
+                | Command::FailRefund(_)
                 | Command::MarkUnknown(_)
                 | Command::RecordCallback(_)) => {
                     prop_assert_eq!(Payment::decide(&state, again), Ok(vec![]));

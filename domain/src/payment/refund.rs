@@ -79,6 +79,55 @@ impl RefuseRefund {
     }
 }
 
+/// A refund that had succeeded has failed after all: the money came back to the shop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailRefund {
+    /// The provider's refund.
+    pub refund_id: String,
+    /// How much it had given back.
+    pub amount: Money,
+    /// The provider's code.
+    pub code: String,
+    /// The provider's words.
+    pub message: String,
+}
+
+impl FailRefund {
+    pub(super) fn decide(self, state: &State) -> Result<Vec<Event>, Rejection> {
+        let Self {
+            refund_id,
+            amount,
+            code,
+            message,
+        } = self;
+        let Some(ledger) = state.ledger() else {
+            return Err(Rejection::UnknownPayment);
+        };
+        // Only the refund that the ledger stands on can take it back, and only once.
+        if state.refund_id.as_ref() != Some(&refund_id) {
+            return Ok(vec![]);
+        }
+        let refunded = ledger.refunded;
+        let fits =
+            amount.currency == refunded.currency && (1..=refunded.amount).contains(&amount.amount);
+        if !fits {
+            return Err(Rejection::AmountMismatch {
+                expected: refunded,
+                told: amount,
+            });
+        }
+        Ok(vec![
+            event::RefundFailed {
+                refund_id,
+                amount,
+                code,
+                message,
+            }
+            .into(),
+        ])
+    }
+}
+
 fn check(state: &State, refundable: Money, amount: Money) -> Result<(), Rejection> {
     if !state.has_refundable() {
         return Err(Rejection::NotCaptured);
@@ -206,6 +255,49 @@ mod tests {
             (state.status, state.refundable()),
             (Status::RefundPending, Some(eur(4200)))
         );
+    }
+
+    #[test]
+    fn a_refund_that_fails_after_all_is_owed_again_once() {
+        let fail = |refund_id: &str| FailRefund {
+            refund_id: refund_id.into(),
+            amount: eur(4200),
+            code: "expired_or_canceled_card".into(),
+            message: "the refund failed".into(),
+        };
+        let failed = || -> Event {
+            event::RefundFailed {
+                refund_id: "re_1".into(),
+                amount: eur(4200),
+                code: "expired_or_canceled_card".into(),
+                message: "the refund failed".into(),
+            }
+            .into()
+        };
+        let past = || {
+            let done = [refund_requested(), refunded()];
+            taken().into_iter().chain(done)
+        };
+        let state = given::<Payment>(past()).when(fail("re_1")).then([failed()]);
+        assert_eq!(
+            (state.status, state.refundable()),
+            (Status::RefundPending, Some(eur(4200)))
+        );
+        assert!(!state.was_given_back("pi_1"));
+        given::<Payment>(past().chain([failed()]))
+            .when(fail("re_1"))
+            .then_nothing();
+        given::<Payment>(past()).when(fail("re_0")).then_nothing();
+        given::<Payment>(past().chain([failed()]))
+            .when(Refund {
+                refund_id: "re_2".into(),
+                ..refund()
+            })
+            .then([event::Refunded {
+                refund_id: "re_2".into(),
+                amount: eur(4200),
+            }
+            .into()]);
     }
 
     #[test]

@@ -248,6 +248,13 @@ impl State {
             }
             // The customer still waits for the money, whoever has to see to it.
             Event::RefundRefused(_) => self.known(Status::RefundPending),
+            Event::RefundFailed(e) => {
+                self.refunded = self.refunded.saturating_sub(e.amount.amount).max(0);
+                self.refund_id = None;
+                let returned = self.provider_payment_id.as_ref();
+                self.given_back.retain(|id| Some(id) != returned);
+                self.known(Status::RefundPending);
+            }
             Event::OutcomeUnknown(e) => {
                 self.unknown_step = Some(e.step.clone());
                 if self.status != Status::RefundPending {

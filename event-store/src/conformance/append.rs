@@ -9,7 +9,7 @@ use event_schema::{Position, Version};
 use super::ledger::Event;
 use super::{Place, adding, assert_whole, by, event, fold, group, history, opening, part, subject};
 use crate::store::{GROUP_MESSAGES_MAX, PAYLOAD_BYTES_MAX};
-use crate::{AppendError, EventStore, Freshness};
+use crate::{AppendError, EventStore, Freshness, Seen};
 
 pub async fn an_event_is_appended_to_nothing(place: &dyn Place) {
     let (store, id) = (place.open().await, Uuid::now_v7());
@@ -77,7 +77,7 @@ pub async fn a_stale_belief_is_a_conflict_and_stores_nothing(place: &dyn Place) 
     assert_eq!(other.append(adding(id, 1)).await.unwrap_err(), conflict(1));
     // And at the right version, seen where it is not: that is another log's history.
     let mut elsewhere = adding(id, 2);
-    elsewhere.parts[0].seen = Some(Position(1));
+    elsewhere.parts[0].seen = Seen::At(Position(1));
     assert_eq!(store.append(elsewhere).await.unwrap_err(), conflict(2));
     assert_eq!(history(&store, id).await.len(), 2);
     // A conflict is no reason to stop: the right version is taken at once.
@@ -119,6 +119,38 @@ pub async fn two_aggregates_are_stored_together_or_not_at_all(place: &dyn Place)
         ),
         (1, 3)
     );
+}
+
+/// Two processes on one history: what one decided on its own refused event must not be taken for decided on the
+/// other's, although both histories are equally long.
+pub async fn who_decided_on_a_refused_event_loses_even_where_another_took_its_place(
+    place: &dyn Place,
+) {
+    let (store, id) = (place.open().await, Uuid::now_v7());
+    store.append(opening(id)).await.unwrap();
+    place.open().await.append(adding(id, 1)).await.unwrap();
+    let theirs = history(&store, id).await.pop().unwrap();
+    assert_eq!(theirs.version, Version(2));
+
+    let refused = Seen::OnItsWay(Uuid::now_v7());
+    let conflict = AppendError::Conflict {
+        subject: subject(id),
+        expected: Version(2),
+        actual: Version(2),
+    };
+    let mut adding = group(vec![part(id, 2, &[Event::Added(5)])]);
+    adding.parts[0].seen = refused;
+    assert_eq!(store.append(adding).await, Err(conflict.clone()));
+    let elsewhere = Uuid::now_v7();
+    let mut reading = group(vec![part(elsewhere, 0, &[Event::Opened, Event::Added(1)])]);
+    reading.conditions = vec![(subject(id), Version(2), refused)];
+    assert_eq!(store.append(reading).await, Err(conflict));
+    assert!(history(&store, elsewhere).await.is_empty());
+
+    // The same is accepted when the event is the one that was decided on.
+    let mut adding = group(vec![part(id, 2, &[Event::Added(5)])]);
+    adding.parts[0].seen = Seen::OnItsWay(theirs.event_id);
+    store.append(adding).await.unwrap();
 }
 
 pub async fn a_refused_group_takes_the_one_chained_on_it_along(place: &dyn Place) {
@@ -183,8 +215,8 @@ pub async fn a_condition_holds_or_refuses_the_group(place: &dyn Place) {
             let id = Uuid::now_v7();
             let mut conditional = group(vec![part(id, 0, events)]);
             conditional.conditions = vec![
-                (subject(read), Version(1), known),
-                (subject(Uuid::now_v7()), Version::NONE, None),
+                (subject(read), Version(1), known.into()),
+                (subject(Uuid::now_v7()), Version::NONE, Seen::Version),
             ];
             store.append(conditional).await.unwrap();
             assert_eq!(history(&store, id).await.len(), events.len());
@@ -195,7 +227,7 @@ pub async fn a_condition_holds_or_refuses_the_group(place: &dyn Place) {
         for known in [None, Some(seen)] {
             let id = Uuid::now_v7();
             let mut conditional = group(vec![part(id, 0, events)]);
-            conditional.conditions = vec![(subject(read), Version(1), known)];
+            conditional.conditions = vec![(subject(read), Version(1), known.into())];
             let error = store.append(conditional).await.unwrap_err();
             let (expected, actual) = (Version(1), Version(2));
             assert_eq!(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use event_schema::codec;
 use event_schema::ids::CommandId;
 use event_schema::{Actor, Decider, Metadata, Position, Subject, Timestamp, Version};
 
@@ -16,8 +17,8 @@ use super::{
     state, subject,
 };
 use crate::{
-    AppendError, Claim, EventStore, ExecuteError, Executor, Freshness, Once, Part, Release, Stop,
-    StoredSnapshot,
+    AppendError, Claim, EventStore, ExecuteError, Executor, Freshness, Once, Part, Release, Seen,
+    Stop, StoredSnapshot,
 };
 
 async fn process(place: &dyn Place) -> Executor {
@@ -115,6 +116,53 @@ pub async fn commands_of_two_processes_lose_nothing(place: &dyn Place) {
         total += state(&processes[0], *id).await.total;
     }
     assert_eq!(total, 160);
+}
+
+/// What a command records follows from what was recorded before it. Each process decides on what it has under way
+/// itself; when the other one was faster, none of that may shine through in what is stored.
+pub async fn what_two_processes_store_follows_from_what_is_before_it(place: &dyn Place) {
+    const COMMANDS: usize = 40;
+    const EACH: usize = 5;
+    /// Above what follows from the total, so that no two processes record the same.
+    const MARK: i64 = 1000;
+    let follows = |total: i64| total % 97 + 1;
+    let id = Uuid::now_v7();
+    let processes = [process(place).await, process(place).await];
+    processes[0].store().append(opening(id)).await.unwrap();
+    let mut commands = tokio::task::JoinSet::new();
+    for (mark, executor) in (1..).zip(&processes) {
+        for _ in 0..COMMANDS {
+            let executor = executor.clone();
+            commands.spawn(async move {
+                let mut left = EACH;
+                while left > 0 {
+                    let done = executor
+                        .execute::<_, Rejection>(metadata(), None, |work| {
+                            let total = work.state::<Ledger>(id)?.total;
+                            let added = Event::Added(follows(total) + MARK * mark);
+                            Ok(work.record::<Ledger>(id, vec![added])?)
+                        })
+                        .await;
+                    // Whoever loses eight times in a row is told so, and tries again.
+                    if done.as_ref().err() != Some(&ExecuteError::Conflict) {
+                        done.unwrap();
+                        left -= 1;
+                    }
+                }
+            });
+        }
+    }
+    while let Some(command) = commands.join_next().await {
+        command.unwrap();
+    }
+    let history = history(processes[0].store(), id).await;
+    assert_eq!(history.len(), 1 + 2 * COMMANDS * EACH);
+    let mut total = 0;
+    for event in &history[1..] {
+        let amount: i64 = codec::decode(&event.payload).unwrap();
+        assert_eq!(amount % MARK, follows(total), "version {}", event.version);
+        total += amount;
+    }
 }
 
 pub async fn a_rejection_is_never_decided_on_stale_states(place: &dyn Place) {
@@ -393,7 +441,7 @@ pub async fn an_event_of_a_newer_build_stops_every_decision(place: &dyn Place) {
     let newer = Part {
         subject: subject(id),
         expected: Version(1),
-        seen: None,
+        seen: Seen::Version,
         events: vec![super::append::from_the_future()],
     };
     place.open().await.append(group(vec![newer])).await.unwrap();

@@ -20,7 +20,9 @@ use event_schema::{
     Actor, Decider, EventSet, Metadata, NewEvent, Position, Recorded, Subject, Timestamp, Version,
 };
 
-use crate::{EventStore, ExecuteError, Executed, Executor, Freshness, Group, Part, Subscription};
+use crate::{
+    EventStore, ExecuteError, Executed, Executor, Freshness, Group, Part, Seen, Subscription,
+};
 use ledger::{Event, Ledger};
 
 pub use append::*;
@@ -49,6 +51,7 @@ macro_rules! conformance_suite {
             events_are_read_back_as_they_were_appended
             a_stale_belief_is_a_conflict_and_stores_nothing
             two_aggregates_are_stored_together_or_not_at_all
+            who_decided_on_a_refused_event_loses_even_where_another_took_its_place
             a_refused_group_takes_the_one_chained_on_it_along
             one_stale_group_among_64_fails_alone
             a_condition_holds_or_refuses_the_group
@@ -62,6 +65,7 @@ macro_rules! conformance_suite {
             a_subscription_from_beyond_the_end_says_so
             commands_of_one_process_never_conflict
             commands_of_two_processes_lose_nothing
+            what_two_processes_store_follows_from_what_is_before_it
             a_rejection_is_never_decided_on_stale_states
             an_additive_command_happens_once_whatever_is_repeated_whenever
             a_create_happens_once_whatever_is_repeated_whenever
@@ -119,7 +123,7 @@ pub(crate) fn part(id: Uuid, expected: u64, events: &[Event]) -> Part {
     Part {
         subject: subject(id),
         expected: Version(expected),
-        seen: None,
+        seen: Seen::Version,
         events: events.iter().map(event).collect(),
     }
 }

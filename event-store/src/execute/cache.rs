@@ -8,8 +8,10 @@ use tokio::sync::watch;
 
 use event_schema::ids::CommandId;
 use event_schema::{Position, Subject, Version};
+use uuid::Uuid;
 
 use super::kind::{AnyState, Kind};
+use crate::store::Seen;
 
 /// Most states kept warm.
 pub(crate) const WARM_STATES_MAX: NonZeroUsize = match NonZeroUsize::new(10_000) {
@@ -39,6 +41,8 @@ pub(crate) struct Warm {
     pub(crate) snapshot: Version,
     /// Set while events of this process are on their way: fires (or is dropped) when their fate is known.
     pub(crate) pending: Option<watch::Receiver<()>>,
+    /// The event `version` while it is on its way: another writer's history may reach the same version instead.
+    pub(crate) on_its_way: Option<Uuid>,
 }
 
 impl Warm {
@@ -51,6 +55,16 @@ impl Warm {
             origin: None,
             snapshot: Version::NONE,
             pending: None,
+            on_its_way: None,
+        }
+    }
+
+    /// Which event `version` is, for whoever decides on this state.
+    pub(crate) fn seen(&self) -> Seen {
+        match (self.position, self.on_its_way) {
+            (Some(position), _) => Seen::At(position),
+            (None, Some(event)) => Seen::OnItsWay(event),
+            (None, None) => Seen::Version,
         }
     }
 
@@ -99,25 +113,29 @@ impl Cache {
         self.states().pop(subject);
     }
 
-    /// Events of this process did not (surely) reach the log: takes back what was built on them.
-    pub(crate) fn retract(&self, subject: &Subject, before: &Warm) {
+    /// The event `last` of this process and those with it did not (surely) reach the log: takes back what was built on
+    /// them. What is there may be built on others by now; then forgetting it costs a load and nothing else.
+    pub(crate) fn retract(&self, subject: &Subject, before: &Warm, last: Uuid) {
         let mut states = self.states();
-        if states.peek(subject).is_some_and(Warm::is_pending) {
-            if before.is_pending() {
-                states.pop(subject);
-            } else {
-                states.push(subject.clone(), before.clone());
-            }
+        let Some(warm) = states.peek(subject).filter(|warm| warm.is_pending()) else {
+            return;
+        };
+        if before.is_pending() || warm.on_its_way != Some(last) {
+            states.pop(subject);
+        } else {
+            states.push(subject.clone(), before.clone());
         }
     }
 
-    /// Events of this process have reached the log: fills in what only the log knows. Gives back the state when it
-    /// is the confirmed one.
+    /// Events of this process have reached the log, the last of them `event`: fills in what only the log knows. Gives
+    /// back the state when it is the confirmed one. One of the same version may be another: two that were decided on
+    /// the same state are both there for a while, and the log takes one.
     pub(crate) fn confirm(
         &self,
         subject: &Subject,
         before: Version,
         last: (Version, Position),
+        event: Uuid,
     ) -> Option<Warm> {
         let mut states = self.states();
         let warm = states.peek_mut(subject)?;
@@ -133,11 +151,12 @@ impl Cache {
                 .position
                 .get_or_insert(Position(position.0.saturating_sub(events)));
         }
-        if warm.version != version {
+        if warm.version != version || warm.on_its_way != Some(event) {
             return None;
         }
         warm.position = Some(position);
         warm.pending = None;
+        warm.on_its_way = None;
         Some(warm.clone())
     }
 
@@ -155,4 +174,77 @@ fn put(
 ) -> Option<(Subject, Warm)> {
     let (left, state) = states.push(subject.clone(), warm)?;
     (left != subject).then_some((left, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::conformance::ledger::{Ledger, State};
+
+    const FIVE: NonZeroUsize = NonZeroUsize::new(5).unwrap();
+
+    fn ledger() -> Subject {
+        Subject::history("ledger", Uuid::from_u128(1))
+    }
+
+    /// A state with this total at version 3, on its way as this event.
+    fn on_its_way(total: i64, event: u128) -> Warm {
+        let state = State {
+            open: true,
+            total,
+            ..State::default()
+        };
+        Warm {
+            state: Arc::new(state),
+            version: Version(3),
+            pending: Some(watch::channel(()).1),
+            on_its_way: Some(Uuid::from_u128(event)),
+            ..Warm::nothing(Kind::of::<Ledger>())
+        }
+    }
+
+    fn total(warm: &Warm) -> i64 {
+        warm.state.downcast_ref::<State>().unwrap().total
+    }
+
+    #[test]
+    fn of_two_states_of_one_version_only_the_one_that_was_stored_is_taken_for_the_logs() {
+        let cache = Cache::new(FIVE);
+        let (kind, place) = (Kind::of::<Ledger>(), (Version(3), Position(70)));
+        cache.put(ledger(), on_its_way(10, 1));
+        // Decided on the same state by a command that could not see the first; the log takes the first.
+        cache.put(ledger(), on_its_way(20, 2));
+        assert!(
+            cache
+                .confirm(&ledger(), Version(2), place, Uuid::from_u128(1))
+                .is_none()
+        );
+        let kept = cache.get(&ledger(), &kind).unwrap();
+        assert!(kept.is_pending() && kept.seen() == Seen::OnItsWay(Uuid::from_u128(2)));
+
+        let before = Warm::nothing(kind);
+        cache.retract(&ledger(), &before, Uuid::from_u128(2));
+        assert_eq!(cache.get(&ledger(), &kind).unwrap().version, Version::NONE);
+    }
+
+    #[test]
+    fn what_is_stored_is_the_logs_from_then_on() {
+        let cache = Cache::new(FIVE);
+        cache.put(ledger(), on_its_way(10, 1));
+        let place = (Version(3), Position(70));
+        let stored = cache.confirm(&ledger(), Version(2), place, Uuid::from_u128(1));
+        assert_eq!(stored.as_ref().map(total), Some(10));
+        assert_eq!(stored.unwrap().seen(), Seen::At(Position(70)));
+    }
+
+    #[test]
+    fn what_others_have_under_way_is_only_forgotten_by_those_who_failed() {
+        let cache = Cache::new(FIVE);
+        cache.put(ledger(), on_its_way(20, 2));
+        let before = Warm::nothing(Kind::of::<Ledger>());
+        cache.retract(&ledger(), &before, Uuid::from_u128(1));
+        assert!(cache.get(&ledger(), &Kind::of::<Ledger>()).is_none());
+    }
 }

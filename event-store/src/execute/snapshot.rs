@@ -76,6 +76,7 @@ impl StoredSnapshot {
             }),
             snapshot: self.version,
             pending: None,
+            on_its_way: None,
         })
     }
 }

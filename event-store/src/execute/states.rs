@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use event_schema::{Position, Subject, Version};
 
@@ -174,6 +175,7 @@ impl Shared {
             origin: base.origin.or(first),
             snapshot: base.snapshot,
             pending: None,
+            on_its_way: None,
         }))
     }
 
@@ -249,8 +251,13 @@ impl Shared {
         let (resolved, pending) = watch::channel(());
         let mut written = Vec::with_capacity(next.len());
         for (subject, warm) in next {
-            if let Some((_, before)) = read.iter().find(|(known, _)| *known == subject) {
-                written.push((subject.clone(), before.clone()));
+            let before = read.iter().find(|(known, _)| *known == subject);
+            if let Some(((_, before), last)) = before.zip(warm.on_its_way) {
+                written.push(Written {
+                    subject: subject.clone(),
+                    before: before.clone(),
+                    last,
+                });
             }
             let left = self.cache.put(
                 subject,
@@ -293,14 +300,28 @@ impl Shared {
     }
 }
 
+/// What a group would change about one history.
+struct Written {
+    subject: Subject,
+    /// The state it was decided on.
+    before: Warm,
+    /// Its last event there.
+    last: Uuid,
+}
+
 async fn settled(
     shared: Arc<Shared>,
     waiting: Waiting,
-    written: Vec<(Subject, Warm)>,
+    written: Vec<Written>,
     resolved: watch::Sender<()>,
 ) -> Result<Appended, AppendError> {
     let answer = waiting.await;
-    for (subject, before) in &written {
+    for Written {
+        subject,
+        before,
+        last: event,
+    } in &written
+    {
         let last = answer.as_ref().ok().and_then(|appended| {
             appended
                 .positions
@@ -310,11 +331,11 @@ async fn settled(
         });
         match last {
             Some(last) => {
-                if let Some(warm) = shared.cache.confirm(subject, before.version, last) {
+                if let Some(warm) = shared.cache.confirm(subject, before.version, last, *event) {
                     shared.put_aside(subject.clone(), warm, SNAPSHOT_EVERY_EVENTS);
                 }
             }
-            None => shared.cache.retract(subject, before),
+            None => shared.cache.retract(subject, before, *event),
         }
     }
     // Only now may those go on who waited to learn the outcome.

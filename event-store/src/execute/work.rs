@@ -313,9 +313,10 @@ impl Work {
                     kind: base.kind,
                     snapshot: base.snapshot,
                     pending: None,
+                    on_its_way: slot.events.last().map(|event| event.event_id),
                 },
             ));
-            let (expected, seen) = (base.version, base.position);
+            let (expected, seen) = (base.version, base.seen());
             parts.push(Part {
                 subject: subject.clone(),
                 expected,
@@ -327,7 +328,7 @@ impl Work {
         let conditions = read
             .iter()
             .filter(|(subject, _)| !written.contains(subject))
-            .map(|(subject, warm)| (subject.clone(), warm.version, warm.position))
+            .map(|(subject, warm)| (subject.clone(), warm.version, warm.seen()))
             .collect();
         Ok(Decided {
             group: Some(Group {

@@ -243,7 +243,7 @@ impl Api {
         })
     }
 
-    /// How many connections there have been; another number is another connection.
+    /// How many connections there have been; another number is another one.
     pub(crate) fn connections(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::Relaxed)
     }

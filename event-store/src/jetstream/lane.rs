@@ -13,12 +13,12 @@ use lru::LruCache;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use event_schema::{Position, Subject, Version};
+use event_schema::{Position, Subject};
 
 use super::api::{Api, AskError};
 use super::guard::{Guard, Unsure};
 use super::load::{self, LEADER_ASKS_AT_ONCE};
-use super::plan::{Built, Head, Plan, Queued};
+use super::plan::{Built, Head, Last, Plan, Queued};
 use super::wire::{Answer, Wire};
 use crate::store::AppendError;
 use crate::topology::EVENTS;
@@ -64,7 +64,7 @@ pub(crate) struct Lane {
     guard: Arc<Guard>,
     queue: VecDeque<Queued>,
     /// Where histories end, as far as this lane knows; only a hint, checked by the broker's expectation.
-    heads: LruCache<Subject, (Version, Position)>,
+    heads: LruCache<Subject, Last>,
     conflicted: HashMap<Subject, Instant>,
 }
 
@@ -490,5 +490,5 @@ fn position(heads: &HashMap<Subject, Head>, subject: &Subject) -> Position {
         .get(subject)
         .copied()
         .flatten()
-        .map_or(Position(0), |(_, at)| at)
+        .map_or(Position(0), |last| last.position)
 }

@@ -7,9 +7,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, sleep};
 
 use event_schema::{Position, Recorded, Subject, Version};
+use uuid::Uuid;
 
 use super::api::{Api, AskError, Stored};
-use super::plan::{EXPECTED_POSITION, EXPECTED_SUBJECT, Head};
+use super::plan::{EXPECTED_POSITION, EXPECTED_SUBJECT, Head, Last};
 use super::wire::BATCH_SEQUENCE;
 use crate::store::{Freshness, History, LoadError};
 use crate::topology::EVENTS;
@@ -49,7 +50,7 @@ pub(crate) fn recorded(stored: &Stored) -> Result<Recorded, LoadError> {
     })
 }
 
-/// Version and position of the last event of each history, from the leader.
+/// The last event of each history, from the leader.
 pub(crate) async fn heads(
     api: &Api,
     subjects: &[Subject],
@@ -57,13 +58,23 @@ pub(crate) async fn heads(
 ) -> Result<Vec<Head>, AskError> {
     let ask = |subject: Subject| async move {
         let last = api.leader_last(EVENTS, subject.as_str()).await?;
-        last.map(|stored| head_of(&stored)).transpose()
+        last.map(|stored| last_of(&stored)).transpose()
     };
     stream::iter(subjects.to_vec())
         .map(ask)
         .buffered(at_once)
         .try_collect()
         .await
+}
+
+fn last_of(stored: &Stored) -> Result<Last, AskError> {
+    let (version, position) = head_of(stored)?;
+    let event = stored.event_id().and_then(|id| Uuid::parse_str(id).ok());
+    Ok(Last {
+        version,
+        position,
+        event,
+    })
 }
 
 fn head_of(stored: &Stored) -> Result<(Version, Position), AskError> {

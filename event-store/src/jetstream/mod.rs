@@ -86,14 +86,13 @@ impl JetStreamStore {
     }
 
     async fn over(api: Api, wire: Arc<dyn wire::Wire>) -> Result<Self, TopologyError> {
-        let connection = api.connections();
         let log = identity(&api)
             .await
             .map_err(|error| TopologyError::Broker {
                 what: format!("stream {EVENTS}"),
                 reason: error.to_string(),
             })?;
-        let guard = Guard::new(api.clone(), log, connection);
+        let guard = Guard::new(api.clone(), log);
         let (lane, groups) = mpsc::channel(QUEUE_GROUPS_MAX);
         tokio::spawn(Lane::new(api.clone(), wire, Arc::clone(&guard)).run(groups));
         Ok(Self {
@@ -189,14 +188,18 @@ impl EventStore for JetStreamStore {
 
     async fn head(&self, subject: &Subject) -> Result<Option<(Version, Position)>, LoadError> {
         let heads = load::heads(&self.api, std::slice::from_ref(subject), 1).await?;
-        Ok(heads.into_iter().next().flatten())
+        Ok(heads.into_iter().next().flatten().map(|last| last.place()))
     }
 
     async fn heads(
         &self,
         subjects: &[Subject],
     ) -> Result<Vec<Option<(Version, Position)>>, LoadError> {
-        Ok(load::heads(&self.api, subjects, LEADER_ASKS_AT_ONCE).await?)
+        let heads = load::heads(&self.api, subjects, LEADER_ASKS_AT_ONCE).await?;
+        Ok(heads
+            .into_iter()
+            .map(|head| head.map(|last| last.place()))
+            .collect())
     }
 
     async fn read(

@@ -5,23 +5,39 @@ use std::collections::{BTreeMap, HashMap};
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use event_schema::{Position, Subject, Version, envelope};
 
 use super::callers::Turn;
 use super::wire::Message;
-use crate::store::{AppendError, Appended, GROUP_MESSAGES_MAX, Group};
+use crate::store::{AppendError, Appended, GROUP_MESSAGES_MAX, Group, Seen};
 
 /// A broker expectation: the position of a subject's last message.
 pub(crate) const EXPECTED_POSITION: &str = "Nats-Expected-Last-Subject-Sequence";
 /// … of another subject than the message's own.
 pub(crate) const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
+/// The last event of a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Last {
+    pub(crate) version: Version,
+    pub(crate) position: Position,
+    /// Its id, where it is one of ours or could be read.
+    pub(crate) event: Option<Uuid>,
+}
+
+impl Last {
+    pub(crate) fn place(self) -> (Version, Position) {
+        (self.version, self.position)
+    }
+}
+
 /// What the leader last said about a history; none when it has none.
-pub(crate) type Head = Option<(Version, Position)>;
+pub(crate) type Head = Option<Last>;
 
 /// Where subjects end after a batch.
-pub(crate) type Ends = Vec<(Subject, (Version, Position))>;
+pub(crate) type Ends = Vec<(Subject, Last)>;
 
 /// A group that waits for the log.
 #[derive(Debug)]
@@ -54,9 +70,29 @@ impl Queued {
 struct Start {
     version: Version,
     seen: Option<Position>,
-    /// The version after the groups so far.
+    /// The event `version`, if a group was decided on one that was on its way.
+    event: Option<Uuid>,
+    /// The version after the groups so far, and the event that makes it, if one of them does.
     now: Version,
-    written: bool,
+    written: Option<Uuid>,
+}
+
+impl Start {
+    /// Whether a group decided on this can follow the groups so far: only the state that they leave will do.
+    fn leaves(&self, version: Version, seen: Seen) -> bool {
+        self.now == version
+            && match (seen, self.written) {
+                (Seen::Version, _) => true,
+                (Seen::OnItsWay(event), Some(written)) => event == written,
+                (Seen::At(_), Some(_)) => false,
+                (Seen::At(at), None) => {
+                    self.event.is_none() && self.seen.is_none_or(|seen| seen == at)
+                }
+                (Seen::OnItsWay(event), None) => {
+                    self.seen.is_none() && self.event.is_none_or(|known| known == event)
+                }
+            }
+    }
 }
 
 /// Groups that travel together, first come first served.
@@ -95,15 +131,10 @@ impl Plan {
             .conditions
             .iter()
             .map(|(subject, version, seen)| (subject, *version, *seen));
-        let fits = |(subject, version, seen): (&Subject, Version, Option<Position>)| {
-            self.starts.get(subject).is_none_or(|start| {
-                // Only the state that the groups before it leave can be what it was decided on.
-                start.now == version
-                    && (start.written
-                        || start.seen.is_none()
-                        || seen.is_none()
-                        || start.seen == seen)
-            })
+        let fits = |(subject, version, seen): (&Subject, Version, Seen)| {
+            self.starts
+                .get(subject)
+                .is_none_or(|start| start.leaves(version, seen))
         };
         if !wants.clone().chain(reads.clone()).all(fits) {
             return Err(Box::new(queued));
@@ -111,19 +142,24 @@ impl Plan {
         for (subject, version, seen) in reads.chain(wants.clone()) {
             let fresh = || Start {
                 version,
-                seen,
+                seen: None,
+                event: None,
                 now: version,
-                written: false,
+                written: None,
             };
             let start = self.starts.entry(subject.clone()).or_insert_with(fresh);
-            if !start.written {
-                start.seen = start.seen.or(seen);
+            if start.written.is_none() {
+                match seen {
+                    Seen::Version => {}
+                    Seen::At(at) => start.seen = Some(at),
+                    Seen::OnItsWay(event) => start.event = Some(event),
+                }
             }
         }
         for part in &queued.group.parts {
             if let Some(start) = self.starts.get_mut(&part.subject) {
                 start.now = start.now.after(part.events.len() as u64);
-                start.written = true;
+                start.written = part.events.last().map(|event| event.event_id);
             }
         }
         self.messages = messages;
@@ -153,9 +189,11 @@ impl Plan {
             if start.version == Version::NONE {
                 start.seen = Some(Position(0));
             } else if start.seen.is_none() {
+                // The same version may be another writer's event, if the one that was on its way was refused.
                 start.seen = known(subject)
-                    .filter(|(version, _)| *version == start.version)
-                    .map(|(_, at)| at);
+                    .filter(|last| last.version == start.version)
+                    .filter(|last| start.event.is_none() || start.event == last.event)
+                    .map(|last| last.position);
             }
             if start.seen.is_none() {
                 missing.push(subject.clone());
@@ -204,7 +242,11 @@ impl Plan {
         // on a subject that the batch writes needs none: it was checked against the chain, which expects the same.
         let mut unguarded = Vec::new();
         let mut free = messages.iter_mut().filter(|message| !message.expects);
-        for (subject, _) in self.starts.iter().filter(|(_, start)| !start.written) {
+        for (subject, _) in self
+            .starts
+            .iter()
+            .filter(|(_, start)| start.written.is_none())
+        {
             let expected = position(subject)?;
             match free.next() {
                 Some(message) => message.expect(expected, Some(subject)),
@@ -232,7 +274,12 @@ impl Plan {
                     part.expected.after(events),
                     Position(next.saturating_sub(1)),
                 );
-                heads.insert(part.subject.clone(), (version, last));
+                let end = Last {
+                    version,
+                    position: last,
+                    event: part.events.last().map(|event| event.event_id),
+                };
+                heads.insert(part.subject.clone(), end);
                 positions.push((part.subject.clone(), version, last));
             }
             answers.push((
@@ -252,13 +299,12 @@ impl Plan {
         groups: Vec<Queued>,
         heads: &HashMap<Subject, Head>,
     ) -> (Vec<(Queued, AppendError)>, Vec<Queued>) {
-        let mut now: HashMap<Subject, (Version, Option<Position>)> = heads
+        let mut now: HashMap<Subject, (Version, Option<Position>, Option<Uuid>)> = heads
             .iter()
             .map(|(subject, head)| {
-                (
-                    subject.clone(),
-                    head.map_or((Version::NONE, Some(Position(0))), |(v, at)| (v, Some(at))),
-                )
+                let nothing = (Version::NONE, Some(Position(0)), None);
+                let ends = |last: Last| (last.version, Some(last.position), last.event);
+                (subject.clone(), head.map_or(nothing, ends))
             })
             .collect();
         let (mut lost, mut left) = (Vec::new(), Vec::new());
@@ -274,10 +320,14 @@ impl Plan {
                 .iter()
                 .map(|(subject, version, seen)| (subject, *version, *seen));
             let stale = parts.chain(reads).find_map(|(subject, expected, seen)| {
-                let (actual, at) = *now.get(subject)?;
-                // The same version elsewhere is another history: the log is not the one it was decided on.
-                let moved =
-                    expected != Version::NONE && seen.is_some() && at.is_some() && seen != at;
+                let (actual, at, event) = *now.get(subject)?;
+                // The same version elsewhere is another history than the one it was decided on.
+                let elsewhere = match seen {
+                    Seen::Version => false,
+                    Seen::At(seen) => at.is_some_and(|at| at != seen),
+                    Seen::OnItsWay(seen) => event != Some(seen),
+                };
+                let moved = expected != Version::NONE && elsewhere;
                 (actual != expected || moved).then(|| AppendError::Conflict {
                     subject: subject.clone(),
                     expected,
@@ -288,15 +338,21 @@ impl Plan {
                 Some(conflict) => {
                     for part in &queued.group.parts {
                         // What it would have left will not be there for those decided on it.
+                        let (at, event) = match part.seen {
+                            Seen::Version => (None, None),
+                            Seen::At(at) => (Some(at), None),
+                            Seen::OnItsWay(event) => (None, Some(event)),
+                        };
                         now.entry(part.subject.clone())
-                            .or_insert((part.expected, part.seen));
+                            .or_insert((part.expected, at, event));
                     }
                     lost.push((queued, conflict));
                 }
                 None => {
                     for part in &queued.group.parts {
                         let after = part.expected.after(part.events.len() as u64);
-                        now.insert(part.subject.clone(), (after, None));
+                        let event = part.events.last().map(|event| event.event_id);
+                        now.insert(part.subject.clone(), (after, None, event));
                     }
                     left.push(queued);
                 }
@@ -308,8 +364,6 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::jetstream::callers::Callers;
     use crate::store::Part;
@@ -318,6 +372,51 @@ mod tests {
 
     fn subject(n: u128) -> Subject {
         Subject::history("order", Uuid::from_u128(n))
+    }
+
+    /// Somebody's event.
+    fn last(version: u64, position: u64) -> Last {
+        Last {
+            version: Version(version),
+            position: Position(position),
+            event: Some(Uuid::now_v7()),
+        }
+    }
+
+    /// As if it was decided on what this one leaves, before the log has answered.
+    fn decided_on(mut queued: Queued, before: &Queued) -> Queued {
+        let left = before.group.parts[0].events.last().unwrap().event_id;
+        queued.group.parts[0].seen = Seen::OnItsWay(left);
+        queued
+    }
+
+    #[test]
+    fn a_group_decided_on_a_refused_event_never_takes_another_writers_event_for_it() {
+        let refused = group(&[(1, 2, 1)], &[]);
+        let follower = || decided_on(group(&[(1, 3, 1)], &[]), &refused);
+        // Somebody else's history has reached version 3 instead.
+        let theirs = last(3, 70);
+        let mut plan = Plan::default();
+        plan.try_add(follower()).unwrap();
+        assert_eq!(plan.resolve(|_| Some(theirs)), [subject(1)]);
+        let (lost, left) = Plan::sift(
+            vec![follower()],
+            &HashMap::from([(subject(1), Some(theirs))]),
+        );
+        assert_eq!((lost.len(), left.len()), (1, 0));
+
+        // And it follows nobody in a batch but the one it was decided on.
+        let mut plan = Plan::default();
+        plan.try_add(group(&[(1, 2, 1)], &[])).unwrap();
+        assert!(plan.try_add(follower()).is_err());
+        let mut plan = Plan::default();
+        let (before, after) = {
+            let before = group(&[(1, 2, 1)], &[]);
+            let after = decided_on(group(&[(1, 3, 1)], &[]), &before);
+            (before, after)
+        };
+        plan.try_add(before).unwrap();
+        plan.try_add(after).unwrap();
     }
 
     fn group(parts: &[(u128, u64, usize)], conditions: &[(u128, u64)]) -> Queued {
@@ -331,7 +430,7 @@ mod tests {
         let part = |(n, expected, events): &(u128, u64, usize)| Part {
             subject: subject(*n),
             expected: Version(*expected),
-            seen: None,
+            seen: Seen::Version,
             events: (0..*events).map(|_| event()).collect(),
         };
         let metadata = Metadata::new(
@@ -341,7 +440,7 @@ mod tests {
         );
         let conditions = conditions
             .iter()
-            .map(|(n, version)| (subject(*n), Version(*version), None))
+            .map(|(n, version)| (subject(*n), Version(*version), Seen::Version))
             .collect();
         Queued {
             group: Group {
@@ -364,7 +463,7 @@ mod tests {
         }
         let heads: HashMap<_, _> = heads
             .iter()
-            .map(|(n, v, at)| (subject(*n), (Version(*v), Position(*at))))
+            .map(|(n, v, at)| (subject(*n), last(*v, *at)))
             .collect();
         assert_eq!(
             plan.resolve(|subject| heads.get(subject).copied()),
@@ -465,8 +564,8 @@ mod tests {
             group(&[(3, 0, 1)], &[(1, 3)]),      // read what has moved
         ];
         let heads = HashMap::from([
-            (subject(1), Some((Version(5), Position(50)))),
-            (subject(2), Some((Version(4), Position(44)))),
+            (subject(1), Some(last(5, 50))),
+            (subject(2), Some(last(4, 44))),
         ]);
         let (lost, left) = Plan::sift(groups, &heads);
         let told: Vec<_> = lost.iter().map(|(_, error)| error.clone()).collect();
@@ -498,6 +597,10 @@ mod tests {
             .collect();
         assert_eq!(lasts, [12, 13]);
         heads.sort();
+        let heads: Vec<_> = heads
+            .into_iter()
+            .map(|(subject, last)| (subject, last.place()))
+            .collect();
         assert_eq!(
             heads,
             [

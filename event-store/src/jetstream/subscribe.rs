@@ -190,10 +190,7 @@ impl Reader {
 
 fn final_word(rewound: LogRewound) -> SubscribeError {
     match rewound {
-        LogRewound::Recreated { before, now } => SubscribeError::Recreated {
-            before: before.to_string(),
-            now: now.to_string(),
-        },
+        LogRewound::Recreated { before, now } => SubscribeError::Recreated { before, now },
         LogRewound::Shorter { known, end } => SubscribeError::Rewound {
             reached: known,
             end,

@@ -165,9 +165,8 @@ impl Create {
         charge.amount_refunded += amount;
         charge.save_amounts(work).await?;
         refund.announce(work, "refund.created", &intent);
-        if refund.status == "succeeded" {
-            intent.announce_charge(work, "charge.refunded", &charge);
-        }
+        // Told of the request, whether or not the money has arrived: what becomes of it is told of the refund.
+        intent.announce_charge(work, "charge.refunded", &charge);
         Ok(Answer::now(refund.to_json()))
     }
 }

@@ -65,9 +65,8 @@ async fn settle(work: &mut Work<'_>, refund_id: &str, intent_id: &str) -> Result
     .await?;
     if failed {
         refund.announce(work, "refund.failed", &intent);
-    } else {
-        refund.announce(work, "refund.updated", &intent);
-        intent.announce_charge(work, "charge.refunded", &charge);
     }
+    refund.announce(work, "refund.updated", &intent);
+    refund.announce(work, "charge.refund.updated", &intent);
     Ok(())
 }

@@ -19,6 +19,12 @@ async fn refund(provider: &Provider, intent: &str, amount: Option<&str>) -> Answ
     provider.post("/v1/refunds", &form).await
 }
 
+/// As the shop asks for it, whose order is named in what is told of the refund.
+async fn refund_of(provider: &Provider, order: &str, intent: &str) -> Answered {
+    let form = [("payment_intent", intent), ("metadata[order_id]", order)];
+    provider.post("/v1/refunds", &form).await
+}
+
 #[tokio::test]
 async fn a_capture_can_be_given_back_whole() {
     let provider = Provider::start().await;
@@ -123,7 +129,7 @@ async fn a_pending_refund_succeeds_later() {
     let provider = Provider::start().await;
     let order = order();
     let intent = captured(&provider, &order, "pm_card_pendingRefund", 500).await;
-    let pending = refund(&provider, &intent, None).await.ok();
+    let pending = refund_of(&provider, &order, &intent).await.ok();
     assert_eq!(pending["status"], "pending");
     assert_eq!(
         refund(&provider, &intent, None).await.refusal(),
@@ -131,6 +137,12 @@ async fn a_pending_refund_succeeds_later() {
         "a pending refund counts"
     );
     provider.receiver.accepts(&order, "charge.refunded").await;
+    let told = provider.receiver.accepts(&order, "refund.updated").await;
+    assert_eq!(told.event["data"]["object"]["status"], "succeeded");
+    provider
+        .receiver
+        .accepts(&order, "charge.refund.updated")
+        .await;
     let read = provider
         .get(&format!("/v1/refunds/{}", id_of(&pending)))
         .await
@@ -143,7 +155,7 @@ async fn a_refund_that_fails_later_gives_the_money_back_to_the_shop() {
     let provider = Provider::start().await;
     let order = order();
     let intent = captured(&provider, &order, "pm_card_refundFail", 500).await;
-    let given = refund(&provider, &intent, None).await.ok();
+    let given = refund_of(&provider, &order, &intent).await.ok();
     assert_eq!(given["status"], "succeeded");
     let path = format!("/v1/refunds/{}", id_of(&given));
     let failed = until(|| async {
@@ -152,5 +164,13 @@ async fn a_refund_that_fails_later_gives_the_money_back_to_the_shop() {
     })
     .await;
     assert_eq!(failed["failure_reason"], "expired_or_canceled_card");
+    for kind in ["refund.failed", "refund.updated", "charge.refund.updated"] {
+        let told = provider.receiver.accepts(&order, kind).await;
+        let refund = &told.event["data"]["object"];
+        assert_eq!(
+            (&refund["status"], &refund["payment_intent"]),
+            (&"failed".into(), &intent.clone().into())
+        );
+    }
     assert_eq!(provider.ledger(&order).await["totals"]["kept"], 500);
 }

@@ -35,7 +35,7 @@ pub struct LoggedEvent {
     /// When it happened.
     #[schema(value_type = String, format = DateTime)]
     pub occurred_at: Timestamp,
-    /// When the broker stored it; in a log that has moved house, when it moved.
+    /// When a broker first stored it.
     #[schema(value_type = String, format = DateTime)]
     pub recorded_at: Timestamp,
     /// Who made it happen.

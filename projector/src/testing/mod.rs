@@ -212,7 +212,7 @@ impl Shop {
             parts.push(Part {
                 subject,
                 expected,
-                seen: head.map(|(_, position)| position),
+                seen: head.map(|(_, position)| position).into(),
                 events,
             });
         }

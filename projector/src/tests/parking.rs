@@ -89,6 +89,53 @@ async fn a_poison_event_parks_its_order_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn a_saga_with_an_event_that_cannot_be_read_is_listed_among_those_that_need_a_person() {
+    let shop = Shop::new().await.open().await;
+    let (damaged, newer, healthy) = (AnOrder::new(), AnOrder::new(), AnOrder::new());
+    for order in [&damaged, &newer, &healthy] {
+        shop.happens(order.by_card(&shop.shop).await).await;
+    }
+    shop.happens([from_the_future(
+        "fulfilment",
+        damaged.id,
+        "fulfilment.step_ended",
+    )])
+    .await;
+    shop.happens([from_the_future("fulfilment", newer.id, "fulfilment.paused")])
+        .await;
+
+    let shown = async |id: Uuid| {
+        let saga = shop.ask(&format!("/v1/sagas/{id}")).await.body;
+        let text = |field: &str| saga[field].as_str().unwrap_or("none").to_owned();
+        (text("status"), text("cause"), text("deadline"))
+    };
+    let needs = |cause: &str| ("needs_operator".into(), cause.into(), "none".into());
+    assert_eq!(shown(damaged.id).await, needs("poisoned"));
+    assert_eq!(shown(newer.id).await, needs("version_unsupported"));
+    let (status, cause, _) = shown(healthy.id).await;
+    assert_eq!((status.as_str(), cause.as_str()), ("running", "none"));
+
+    let listed = async |status: &str| {
+        let page = shop.ask(&format!("/v1/sagas?status={status}")).await.body;
+        let ids = page["data"].as_array().unwrap().iter();
+        let mut ids: Vec<Uuid> = ids
+            .map(|saga| saga["id"].as_str().unwrap().parse().unwrap())
+            .collect();
+        ids.sort();
+        ids
+    };
+    let mut set_aside = vec![damaged.id, newer.id];
+    set_aside.sort();
+    assert_eq!(listed("needs_operator").await, set_aside);
+    assert_eq!(listed("running").await, [healthy.id]);
+    let one = shop.ask(&format!("/v1/sagas/{}", newer.id)).await.body;
+    assert!(
+        one["detail"].as_str().unwrap().contains("newer build"),
+        "{one}"
+    );
+}
+
+#[tokio::test]
 async fn an_order_whose_first_event_is_poison_is_held_and_not_denied() {
     let shop = Shop::new().await.open().await;
     let order = Uuid::now_v7();

@@ -40,6 +40,14 @@ struct Outcome {
     saga: SagaStatus,
 }
 
+/// What was decided.
+struct Decided {
+    would: Vec<String>,
+    repeated: bool,
+    /// Where the command became true, when that was before.
+    before: Option<Position>,
+}
+
 /// Decides the command, and records it unless it is only asked what it would do.
 pub(super) async fn answer(
     context: &Context,
@@ -83,7 +91,15 @@ pub(super) async fn answer(
         if !is_dry_run {
             record(work, order, decision)?;
         }
-        Ok((would, repeated))
+        let before = match first {
+            Once::Repeat { position, .. } => Some(position),
+            Once::First => None,
+        };
+        Ok(Decided {
+            would,
+            repeated,
+            before,
+        })
     };
     let execution = context.executor.execute(metadata, None, decide);
     let executed = timeout(DECIDE_MAX, execution)
@@ -131,10 +147,15 @@ async fn told(
     command: &OperatorCommand,
     dry_run: bool,
     about: &About,
-    executed: Executed<(Vec<String>, bool)>,
+    executed: Executed<Decided>,
 ) -> Result<Answer, Refusal> {
-    let (would, repeated) = executed.value;
-    let position = (!dry_run).then_some(executed.position);
+    let Decided {
+        would,
+        repeated,
+        before,
+    } = executed.value;
+    // A repeat is told where the command became true, however far the saga has come since.
+    let position = (!dry_run).then_some(before.unwrap_or(executed.position));
     let saga = match position {
         None => about.seen.shown.clone(),
         Some(position) => after(context, order, position, about.seen.version)

@@ -2,14 +2,17 @@
 //! and what a person may do.
 
 use domain::fulfilment::{Choice, explain};
+use event_schema::Timestamp;
+use event_store::LoadError;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::question::Question;
 use super::refusal::Refusal;
-use super::{Answer, subject, text};
+use super::subject::{self, last_shown};
+use super::{Answer, text};
 use crate::runner::Context;
-use crate::status::Verdict;
+use crate::status::{SagaStatus, Verdict};
 
 #[derive(Serialize)]
 struct Explained {
@@ -39,8 +42,18 @@ impl May {
 
 pub(super) async fn answer(context: &Context, question: &Question) -> Result<Answer, Refusal> {
     let order = question.order()?;
-    let about = subject::of(context, order).await?;
     let now = context.clock.now();
+    let about = match subject::read(context, order).await {
+        Ok(Some(about)) => about,
+        Ok(None) => return Err(Refusal::NotFound(order)),
+        // Nobody knows what a history says that cannot be read, but that is a thing to explain too.
+        Err(error @ (LoadError::Newer { .. } | LoadError::Corrupt { .. })) => {
+            let last = last_shown(context, order).await;
+            let last = last.ok_or_else(|| Refusal::of_load(order, &error))?;
+            return unreadable(order, &last, &error, now);
+        }
+        Err(error) => return Err(Refusal::away(error)),
+    };
     let seen = &about.seen;
     let mut sentences = explain(
         &seen.saga,
@@ -60,6 +73,25 @@ pub(super) async fn answer(context: &Context, question: &Question) -> Result<Ans
             status: seen.shown.status,
             sentences,
             you_may: choices.iter().map(May::of).collect(),
+        },
+    )
+}
+
+/// A saga whose history cannot be read: how it was last seen, and what a person can do outside of the desk.
+fn unreadable(
+    order: Uuid,
+    last: &SagaStatus,
+    error: &LoadError,
+    now: Timestamp,
+) -> Result<Answer, Refusal> {
+    let sentences = text::unreadable(last, error, now);
+    Answer::new(
+        text::explain(last, &sentences, &[]),
+        &Explained {
+            id: order,
+            status: last.status,
+            sentences,
+            you_may: Vec::new(),
         },
     )
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use domain::fulfilment::{Choice, Quarantine};
 use event_schema::{Money, Timestamp};
+use event_store::LoadError;
 use uuid::Uuid;
 
 use crate::runner::Owner;
@@ -137,6 +138,29 @@ pub(super) fn set_aside(quarantine: &Quarantine, since: Timestamp, now: Timestam
         quarantine.cause.as_str(),
         quarantine.detail
     )
+}
+
+/// A saga whose history cannot be read, in sentences.
+pub(super) fn unreadable(last: &SagaStatus, error: &LoadError, now: Timestamp) -> Vec<String> {
+    let mut sentences = vec![format!("Its history cannot be read: {error}.")];
+    if let Some(step) = last.step {
+        sentences.push(format!(
+            "When it was last read, {} was open.",
+            step.as_str()
+        ));
+    }
+    sentences.push(format!(
+        "It is set aside since {} ({} ago). The other sagas go on; what comes about this one meanwhile is kept in its \
+         history, in order. Nothing happens by itself.",
+        moment(last.since),
+        age(last.since, now)
+    ));
+    sentences.push(
+        "No command can act on it before its history can be read: start a build that can read it, or restore the log \
+         from a copy; it is then taken up again."
+            .to_owned(),
+    );
+    sentences
 }
 
 /// What became of an operator's command.

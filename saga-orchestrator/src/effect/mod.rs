@@ -66,6 +66,17 @@ pub enum Outcome {
         /// The provider's words.
         message: String,
     },
+    /// The refund failed at the provider, at once or after it had seemed to succeed.
+    RefundFailed {
+        /// The provider's refund.
+        refund_id: String,
+        /// How much.
+        amount: Money,
+        /// The provider's code.
+        code: String,
+        /// The provider's words.
+        message: String,
+    },
     /// Certainly not done; ask again later.
     Retry {
         /// What was seen.

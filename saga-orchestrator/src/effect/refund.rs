@@ -5,6 +5,9 @@ use event_schema::Timestamp;
 use super::{Outcome, Past, found, key_lives, spent};
 use crate::provider::{Call, Fault, PaymentProvider, Refund, RefundStatus, Search};
 
+/// The provider's code for "all of it has been given back".
+const ALREADY_GIVEN_BACK: &str = "charge_already_refunded";
+
 pub(super) async fn run(
     provider: &dyn PaymentProvider,
     call: &Call,
@@ -13,8 +16,15 @@ pub(super) async fn run(
     now: Timestamp,
 ) -> Result<Outcome, Fault> {
     let mut searched = None;
+    let mut failed_before = None;
     if past != Past::FirstCall {
         match found(look(provider, call, payment_id).await?) {
+            // What a person has tried again: another refund is asked for under the new key.
+            Ok(failed @ Outcome::RefundFailed { .. })
+                if call.refusals > 0 && key_lives(call, now) =>
+            {
+                failed_before = Some(failed);
+            }
             Ok(outcome) => return Ok(outcome),
             Err(how) => searched = Some(how),
         }
@@ -27,10 +37,31 @@ pub(super) async fn run(
         ));
     }
     match provider.refund(call, payment_id).await {
-        Ok(refund) => Ok(of(refund)),
+        Ok(refund) => Ok(match failed_before {
+            // The answer repeats what was true when that very refund was made; it has failed since.
+            Some(Outcome::RefundFailed {
+                refund_id,
+                amount,
+                code,
+                message,
+            }) if refund_id == refund.id => Outcome::RefundFailed {
+                refund_id,
+                amount,
+                code,
+                message,
+            },
+            _ => of(refund),
+        }),
         // "Already given back" may be ours, given back by a call whose answer was lost.
         Err(Fault::Refused { code, message } | Fault::WrongState { code, message }) => {
-            Ok(match look(provider, call, payment_id).await? {
+            let seen = match look(provider, call, payment_id).await? {
+                // Or by a person, past us: then the customer has his money, and nobody needs to be asked.
+                Search::Nothing if code == ALREADY_GIVEN_BACK => {
+                    found_refund(provider.find_whole_refund(call, payment_id).await?)
+                }
+                seen => seen,
+            };
+            Ok(match seen {
                 Search::Found(outcome) => outcome,
                 Search::Nothing => Outcome::Refused { code, message },
                 Search::CutOff => Outcome::Unknown {
@@ -67,11 +98,15 @@ pub(super) async fn look(
     call: &Call,
     payment_id: &str,
 ) -> Result<Search<Outcome>, Fault> {
-    Ok(match provider.find_refund(call, payment_id).await? {
+    Ok(found_refund(provider.find_refund(call, payment_id).await?))
+}
+
+fn found_refund(search: Search<Refund>) -> Search<Outcome> {
+    match search {
         Search::Found(refund) => Search::Found(of(refund)),
         Search::Nothing => Search::Nothing,
         Search::CutOff => Search::CutOff,
-    })
+    }
 }
 
 fn of(refund: Refund) -> Outcome {
@@ -85,7 +120,9 @@ fn of(refund: Refund) -> Outcome {
             reachable: true,
             after: None,
         },
-        RefundStatus::Failed { reason } => Outcome::Refused {
+        RefundStatus::Failed { reason } => Outcome::RefundFailed {
+            refund_id: refund.id,
+            amount: refund.amount,
             code: reason,
             message: "the refund failed".into(),
         },

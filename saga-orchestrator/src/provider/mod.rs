@@ -235,4 +235,10 @@ pub trait PaymentProvider: Send + Sync + 'static {
     async fn find_session(&self, call: &Call) -> Result<Search<Session>, Fault>;
     /// Searches the refund that the call has made, by our own reference.
     async fn find_refund(&self, call: &Call, payment_id: &str) -> Result<Search<Refund>, Fault>;
+    /// Searches a refund of the call's whole sum by anybody, such as a person at the provider's dashboard.
+    async fn find_whole_refund(
+        &self,
+        call: &Call,
+        payment_id: &str,
+    ) -> Result<Search<Refund>, Fault>;
 }

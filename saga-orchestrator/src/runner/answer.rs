@@ -40,6 +40,17 @@ pub(super) fn input(step: Step, effect_id: EffectId, outcome: Outcome) -> Input 
         Outcome::NothingToVoid => Answer::NothingToVoid,
         Outcome::Refunded { refund_id, amount } => Answer::Refunded { refund_id, amount },
         Outcome::Refused { code, message } => Answer::Refused { code, message },
+        Outcome::RefundFailed {
+            refund_id,
+            amount,
+            code,
+            message,
+        } => Answer::RefundFailed {
+            refund_id,
+            amount,
+            code,
+            message,
+        },
         Outcome::Retry {
             detail,
             after,
@@ -50,8 +61,14 @@ pub(super) fn input(step: Step, effect_id: EffectId, outcome: Outcome) -> Input 
             reachable,
         },
         Outcome::Unknown {
-            detail, reachable, ..
-        } => Answer::Unknown { detail, reachable },
+            detail,
+            reachable,
+            after,
+        } => Answer::Unknown {
+            after,
+            detail,
+            reachable,
+        },
         Outcome::NeverHappened { detail } => Answer::NeverHappened { detail },
     };
     Input::Answered {
@@ -70,7 +87,7 @@ pub(super) fn word(outcome: &Outcome) -> &'static str {
         | Outcome::NothingToVoid
         | Outcome::Refunded { .. } => "ok",
         Outcome::ActionRequired { .. } => "action_required",
-        Outcome::Refused { .. } => "refused",
+        Outcome::Refused { .. } | Outcome::RefundFailed { .. } => "refused",
         Outcome::Retry { .. } => "retry",
         Outcome::Unknown { .. } => "unknown",
         Outcome::NeverHappened { .. } => "never_happened",

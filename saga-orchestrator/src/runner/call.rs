@@ -78,7 +78,7 @@ impl Asked<'_> {
         let total = self.saga.total;
         let of = |amount| self.call(step, effect, intent, amount);
         Ok(match step {
-            Step::Authorise => (of(total), Task::Authorise(self.means())),
+            Step::Authorise => (of(total), Task::Authorise(self.means_of(effect))),
             Step::Capture => {
                 let payment_id = self.payment_id(step)?;
                 (of(total), Task::Capture { payment_id })
@@ -125,6 +125,22 @@ impl Asked<'_> {
     fn payment_id(&self, step: Step) -> Result<String, Failure> {
         let id = self.payment.provider_payment_id.clone();
         id.ok_or_else(|| Failure::Poisoned(format!("{step} is due, and no payment is recorded")))
+    }
+
+    /// The payment that is known may be another opening's: what an older one made is searched by its own reference.
+    fn means_of(&self, effect: EffectId) -> Means {
+        let newest = self
+            .saga
+            .step(Step::Authorise)
+            .and_then(|step| step.effect_id);
+        match (&self.saga.method, newest == Some(effect)) {
+            (_, true) => self.means(),
+            (PaymentMethod::Card { token }, false) => Means::Card {
+                token: token.clone(),
+                payment_id: None,
+            },
+            (PaymentMethod::Checkout, false) => Means::Checkout { session_id: None },
+        }
     }
 
     fn means(&self) -> Means {

@@ -9,19 +9,25 @@ pub(super) enum Failure {
     /// Something is away; nothing is wrong with the saga.
     #[error("{0}")]
     Unavailable(String),
-    /// Its history or its handling is broken.
+    /// Its handling is broken.
     #[error("{0}")]
     Poisoned(String),
+    /// Its history is broken.
+    #[error("{0}")]
+    Unreadable(String),
     /// It needs a build that this is not.
     #[error("{0}")]
     Newer(String),
+    /// It was set aside because its handling is broken, and nothing says that this has changed.
+    #[error("it is still set aside")]
+    StillSetAside,
 }
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Newer { .. } => Self::Newer(error.to_string()),
-            LoadError::Corrupt { .. } => Self::Poisoned(error.to_string()),
+            LoadError::Corrupt { .. } => Self::Unreadable(error.to_string()),
             LoadError::Unavailable(_) | LoadError::NotReached(_) | LoadError::Rewound(_) => {
                 Self::Unavailable(error.to_string())
             }

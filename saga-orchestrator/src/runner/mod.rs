@@ -4,6 +4,7 @@
 //! between any two lines: what is true is in the log and at the provider, and a new owner asks both.
 
 mod answer;
+mod audit;
 mod call;
 mod failure;
 mod gate;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Stream;
+use domain::fulfilment::audit::Finding;
 use domain::fulfilment::{Policy, definition};
 use event_store::Executor;
 use service_kit::Clock;
@@ -153,24 +155,29 @@ pub(crate) async fn run(context: Arc<Context>, instance: &str, shutdown: Cancell
 }
 
 fn tell(context: &Context) {
-    let (open, oldest) = context.board.open_sagas();
+    let open = context.board.open_sagas();
+    let now = context.clock.now();
+    let age = |since| now.duration_since(since).as_secs_f64().max(0.0);
     for verdict in crate::status::Verdict::ALL
         .into_iter()
         .filter(|verdict| !verdict.is_end())
     {
-        let count = open.get(&verdict).copied().unwrap_or(0);
-        metrics::gauge!("waybill_sagas", "status" => verdict.as_str())
-            .set(u32::try_from(count).unwrap_or(u32::MAX));
+        let (count, oldest) = match open.get(&verdict) {
+            Some((count, since)) => (*count, age(*since)),
+            None => (0, 0.0),
+        };
+        metrics::gauge!("waybill_sagas", "status" => verdict.as_str()).set(count as f64);
+        metrics::gauge!("waybill_saga_oldest_seconds", "status" => verdict.as_str()).set(oldest);
     }
-    let age = oldest.map_or(0.0, |since| {
-        context
-            .clock
-            .now()
-            .duration_since(since)
-            .as_secs_f64()
-            .max(0.0)
-    });
-    metrics::gauge!("waybill_saga_oldest_open_seconds").set(age);
+    let oldest = open.values().map(|(_, since)| *since).min();
+    metrics::gauge!("waybill_saga_oldest_open_seconds").set(oldest.map_or(0.0, age));
+    let audited = context.board.audit();
+    metrics::gauge!("waybill_saga_audit_offenders").set(audited.offenders as f64);
+    metrics::gauge!("waybill_saga_audit_position").set(audited.position.0 as f64);
+    for finding in Finding::CODES {
+        let count = audited.findings.get(finding).copied().unwrap_or(0);
+        metrics::gauge!("waybill_saga_audit_findings", "finding" => *finding).set(count as f64);
+    }
 }
 
 async fn sweep_once(context: &Context) {

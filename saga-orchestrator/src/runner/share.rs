@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::failure::Failure;
-use super::slots::{Ended, Job, Memory, Slots};
+use super::slots::{Ended, Job, SetAside, Slots};
 use super::takeover;
 use super::wake::{Asks, read};
 use super::{Context, Share, quarantine, work};
@@ -46,6 +46,9 @@ const REOPEN_AFTER: Duration = Duration::from_millis(500);
 const FAILURES_MAX: u32 = 5;
 const FAILURE_PAUSE_FIRST: Duration = Duration::from_millis(250);
 const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// When a saga that is set aside is looked at although nothing came about it; later and later.
+const RECHECK_PAUSE_FIRST: Duration = Duration::from_secs(30);
+const RECHECK_PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// What a takeover found for one share.
 #[derive(Debug, Default)]
@@ -298,7 +301,7 @@ impl OwnedShare {
                     error.id(),
                     work::Report {
                         worked: Position(0),
-                        memory: Memory::default(),
+                        unsent: None,
                         result: Err(failure),
                     },
                 )
@@ -312,7 +315,7 @@ impl OwnedShare {
             Err(failure) => self.failed(order, job, failure),
         };
         self.slots
-            .finish(order, job, report.worked, report.memory, ended);
+            .finish(order, job, report.worked, report.unsent, ended);
     }
 
     /// An outage is waited for without end; what is wrong with the saga itself is tried a few times and then set aside,
@@ -320,29 +323,45 @@ impl OwnedShare {
     fn failed(&self, order: Uuid, job: Job, failure: Failure) -> Ended {
         let tries = self.slots.failures(order) + 1;
         let again = || Ended::Again(self.context.clock.now() + pause(tries));
+        let recheck_at = self.context.clock.now() + recheck_pause(self.slots.rechecks(order));
+        let aside = |why| Ended::Quarantined(why, recheck_at);
         match failure {
+            // Looked at again, and nothing has changed: it is shown as what it is already.
+            Failure::StillSetAside => aside(SetAside::Handling),
+            Failure::Unreadable(_) | Failure::Newer(_)
+                if job.set_aside == Some(SetAside::Reading) =>
+            {
+                aside(SetAside::Reading)
+            }
             Failure::Unavailable(reason) => {
                 tracing::debug!(order.id = %order, tries, error = reason, "a saga could not be worked now");
                 again()
             }
-            Failure::Poisoned(reason) if tries < FAILURES_MAX => {
+            Failure::Poisoned(reason) | Failure::Unreadable(reason) if tries < FAILURES_MAX => {
                 tracing::warn!(order.id = %order, tries, error = reason, "handling a saga failed; trying again");
                 again()
             }
-            Failure::Poisoned(reason) => self.quarantine(order, job, Cause::Poisoned, reason),
+            Failure::Poisoned(reason) => {
+                self.quarantine(order, job, Cause::Poisoned, reason);
+                aside(SetAside::Handling)
+            }
+            Failure::Unreadable(reason) => {
+                self.quarantine(order, job, Cause::Poisoned, reason);
+                aside(SetAside::Reading)
+            }
             Failure::Newer(reason) => {
-                self.quarantine(order, job, Cause::VersionUnsupported, reason)
+                self.quarantine(order, job, Cause::VersionUnsupported, reason);
+                aside(SetAside::Reading)
             }
         }
     }
 
-    fn quarantine(&self, order: Uuid, job: Job, cause: Cause, reason: String) -> Ended {
+    fn quarantine(&self, order: Uuid, job: Job, cause: Cause, reason: String) {
         tracing::error!(order.id = %order, saga.cause = cause.as_str(), error = reason, "a saga is quarantined; the others go on");
         metrics::counter!("waybill_sagas_quarantined_total", "cause" => cause.as_str())
             .increment(1);
         let context = Arc::clone(&self.context);
         tokio::spawn(async move { quarantine::show(&context, order, job, cause, &reason).await });
-        Ended::Quarantined
     }
 }
 
@@ -359,6 +378,12 @@ fn pause(tries: u32) -> Duration {
         .min(FAILURE_PAUSE_MAX)
 }
 
+fn recheck_pause(rechecks: u32) -> Duration {
+    RECHECK_PAUSE_FIRST
+        .saturating_mul(2_u32.saturating_pow(rechecks))
+        .min(RECHECK_PAUSE_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,5 +393,8 @@ mod tests {
         assert_eq!(pause(1), FAILURE_PAUSE_FIRST);
         assert_eq!(pause(3), FAILURE_PAUSE_FIRST * 4);
         assert_eq!(pause(u32::MAX), FAILURE_PAUSE_MAX);
+        assert_eq!(recheck_pause(0), RECHECK_PAUSE_FIRST);
+        assert_eq!(recheck_pause(2), RECHECK_PAUSE_FIRST * 4);
+        assert_eq!(recheck_pause(u32::MAX), RECHECK_PAUSE_MAX);
     }
 }

@@ -30,8 +30,17 @@ pub struct Job {
     pub look_up: bool,
     /// An operator has ordered something: a saga that was set aside is worked again.
     pub commanded: bool,
-    /// The provider does not want to be asked about it before.
-    pub not_before: Option<Timestamp>,
+    /// It was set aside for this, and is only looked at again.
+    pub set_aside: Option<SetAside>,
+}
+
+/// What a saga was set aside for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetAside {
+    /// Its handling fails.
+    Handling,
+    /// This build cannot read or carry its history.
+    Reading,
 }
 
 impl Job {
@@ -40,18 +49,7 @@ impl Job {
         self.first_call = other.first_call.or(self.first_call);
         self.look_up |= other.look_up;
         self.commanded |= other.commanded;
-        self.not_before = self.not_before.max(other.not_before);
     }
-}
-
-/// What one worker of a saga leaves to the next one, and no history knows. It is lost with the process, which costs a
-/// look-up and nothing else.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Memory {
-    /// An effect whose call was certainly never sent.
-    pub unsent: Option<FirstCall>,
-    /// The provider does not want to be asked about it before.
-    pub not_before: Option<Timestamp>,
 }
 
 /// How working a saga ended.
@@ -63,8 +61,8 @@ pub enum Ended {
     Over,
     /// It could not be worked now; again at this moment.
     Again(Timestamp),
-    /// It cannot be worked by this process any more.
-    Quarantined,
+    /// It cannot be worked by this process as it is; looked at again when it moves, and at this moment.
+    Quarantined(SetAside, Timestamp),
 }
 
 #[derive(Debug, Default)]
@@ -76,11 +74,28 @@ struct Slot {
     worked: Position,
     /// Events that were handed in and not worked yet.
     open: Vec<Position>,
-    memory: Memory,
+    /// An effect whose call was certainly never sent.
+    unsent: Option<FirstCall>,
     due: Option<Timestamp>,
     queued: bool,
     failures: u32,
-    quarantined: bool,
+    set_aside: Option<SetAside>,
+    /// How often it was looked at since it was set aside.
+    rechecks: u32,
+    /// While it was set aside a callback came.
+    called_back: bool,
+}
+
+impl Slot {
+    /// Whatever came while it was set aside is in the log; only that a callback was among it is not.
+    fn take_up_again(&mut self) -> Job {
+        self.set_aside = None;
+        self.rechecks = 0;
+        Job {
+            look_up: std::mem::take(&mut self.called_back),
+            ..Job::default()
+        }
+    }
 }
 
 /// All of a share's sagas that are open or have something to do.
@@ -99,12 +114,19 @@ impl Slots {
     pub fn wake(&mut self, order: Uuid, job: Job) {
         let slot = self.slots.entry(order).or_default();
         let mut job = job;
-        if job.commanded && slot.quarantined {
-            // Whatever came meanwhile is in the log; only that a callback was among it could be missed.
-            slot.quarantined = false;
-            job.look_up = true;
+        if job.commanded && slot.set_aside.is_some() {
+            job.add(slot.take_up_again());
         }
-        if slot.quarantined || (job.at_least <= slot.worked && !job.look_up) {
+        if slot.set_aside.is_some() {
+            slot.called_back |= job.look_up;
+            // It has moved: perhaps to its end. It holds nobody up meanwhile.
+            if job.at_least > slot.worked && !job.look_up {
+                slot.waiting.get_or_insert_default().add(job);
+                self.enqueue(order);
+            }
+            return;
+        }
+        if job.at_least <= slot.worked && !job.look_up {
             return;
         }
         slot.waiting.get_or_insert_default().add(job);
@@ -146,9 +168,13 @@ impl Slots {
             let Some(mut job) = slot.waiting.take().filter(|_| !slot.running) else {
                 continue;
             };
-            let memory = std::mem::take(&mut slot.memory);
-            job.first_call = job.first_call.or(memory.unsent);
-            job.not_before = memory.not_before;
+            job.first_call = job.first_call.or(slot.unsent.take());
+            job.set_aside = slot.set_aside;
+            if job.set_aside.is_some() {
+                job.first_call = None;
+                job.look_up |= slot.called_back;
+                slot.rechecks = slot.rechecks.saturating_add(1);
+            }
             slot.running = true;
             if let Some(at) = slot.due.take() {
                 self.due.remove(&(at, order));
@@ -166,7 +192,7 @@ impl Slots {
         order: Uuid,
         job: Job,
         worked: Position,
-        memory: Memory,
+        unsent: Option<FirstCall>,
         ended: Ended,
     ) {
         let Some(slot) = self.slots.get_mut(&order) else {
@@ -175,11 +201,11 @@ impl Slots {
         slot.running = false;
         self.running = self.running.saturating_sub(1);
         slot.worked = slot.worked.max(worked);
-        slot.memory = memory;
+        slot.unsent = unsent;
         // A failed job is still to be worked, whatever it has seen; one that is set aside holds nobody up.
         let worked = match ended {
             Ended::Again(_) => Position(0),
-            Ended::Quarantined => Position(u64::MAX),
+            Ended::Quarantined(..) => Position(u64::MAX),
             Ended::Waits(_) | Ended::Over => slot.worked,
         };
         let still_open = |position: &Position| *position > worked;
@@ -189,12 +215,18 @@ impl Slots {
         slot.open.retain(still_open);
         slot.failures = match ended {
             Ended::Again(_) => slot.failures + 1,
-            Ended::Waits(_) | Ended::Over | Ended::Quarantined => 0,
+            Ended::Waits(_) | Ended::Over | Ended::Quarantined(..) => 0,
         };
         if slot.waiting.is_some_and(|waiting| {
             waiting.at_least <= slot.worked && !waiting.look_up && waiting.at_least > Position(0)
         }) {
             slot.waiting = None;
+        }
+        if let (Ended::Waits(_) | Ended::Over, Some(_)) = (ended, slot.set_aside) {
+            let missed = slot.take_up_again();
+            if missed.look_up && !job.look_up {
+                slot.waiting.get_or_insert_default().add(missed);
+            }
         }
         match ended {
             Ended::Waits(due) => {
@@ -210,10 +242,22 @@ impl Slots {
                 });
                 return;
             }
-            Ended::Quarantined => {
-                slot.quarantined = true;
-                slot.waiting = None;
-                return;
+            Ended::Quarantined(set_aside, recheck_at) => {
+                let waiting = slot.waiting.take();
+                slot.called_back |= job.look_up || waiting.is_some_and(|waiting| waiting.look_up);
+                // An operator who was faster than our last try has his own.
+                match waiting.filter(|waiting| waiting.commanded) {
+                    Some(mut commanded) => {
+                        commanded.add(slot.take_up_again());
+                        slot.waiting = Some(commanded);
+                    }
+                    None => {
+                        slot.set_aside = Some(set_aside);
+                        slot.due = Some(recheck_at);
+                        self.due.insert((recheck_at, order));
+                        return;
+                    }
+                }
             }
             Ended::Over => {}
         }
@@ -227,6 +271,11 @@ impl Slots {
     /// How often in a row a saga could not be worked.
     pub fn failures(&self, order: Uuid) -> u32 {
         self.slots.get(&order).map_or(0, |slot| slot.failures)
+    }
+
+    /// How often it was looked at since it was set aside.
+    pub fn rechecks(&self, order: Uuid) -> u32 {
+        self.slots.get(&order).map_or(0, |slot| slot.rechecks)
     }
 
     /// How many are being worked.
@@ -282,13 +331,7 @@ mod tests {
         let (order, job) = slots.start().unwrap();
         slots.wake(ORDER, seen(9));
         assert_eq!(slots.start(), None);
-        slots.finish(
-            order,
-            job,
-            Position(7),
-            Memory::default(),
-            Ended::Waits(None),
-        );
+        slots.finish(order, job, Position(7), None, Ended::Waits(None));
         assert_eq!(slots.start(), Some((ORDER, seen(9))));
     }
 
@@ -302,13 +345,7 @@ mod tests {
             ..seen(8)
         };
         slots.wake(ORDER, own);
-        slots.finish(
-            order,
-            job,
-            Position(8),
-            Memory::default(),
-            Ended::Waits(Some(at(100))),
-        );
+        slots.finish(order, job, Position(8), None, Ended::Waits(Some(at(100))));
         slots.wake(ORDER, own);
         assert_eq!(slots.start(), None);
     }
@@ -325,13 +362,7 @@ mod tests {
                 ..seen(6)
             },
         );
-        slots.finish(
-            order,
-            job,
-            Position(8),
-            Memory::default(),
-            Ended::Waits(None),
-        );
+        slots.finish(order, job, Position(8), None, Ended::Waits(None));
         assert!(slots.start().unwrap().1.look_up);
     }
 
@@ -340,23 +371,11 @@ mod tests {
         let mut slots = Slots::default();
         slots.wake(ORDER, seen(5));
         let (order, job) = slots.start().unwrap();
-        slots.finish(
-            order,
-            job,
-            Position(5),
-            Memory::default(),
-            Ended::Waits(Some(at(100))),
-        );
+        slots.finish(order, job, Position(5), None, Ended::Waits(Some(at(100))));
         assert_eq!(slots.wake_due(at(99)), 0);
         slots.wake(ORDER, seen(6));
         let (order, job) = slots.start().unwrap();
-        slots.finish(
-            order,
-            job,
-            Position(6),
-            Memory::default(),
-            Ended::Waits(Some(at(200))),
-        );
+        slots.finish(order, job, Position(6), None, Ended::Waits(Some(at(200))));
         assert_eq!(slots.wake_due(at(150)), 0);
         assert_eq!(slots.wake_due(at(200)), 1);
         assert!(slots.start().is_some());
@@ -375,13 +394,7 @@ mod tests {
             },
         );
         let (order, job) = slots.start().unwrap();
-        slots.finish(
-            order,
-            job,
-            Position(0),
-            Memory::default(),
-            Ended::Again(at(10)),
-        );
+        slots.finish(order, job, Position(0), None, Ended::Again(at(10)));
         assert_eq!((slots.start(), slots.failures(ORDER)), (None, 1));
         slots.wake_due(at(10));
         assert_eq!(
@@ -411,18 +424,12 @@ mod tests {
             order,
             job,
             Position(6),
-            Memory {
-                unsent: Some(first()),
-                not_before: Some(at(12)),
-            },
+            Some(first()),
             Ended::Waits(Some(at(10))),
         );
         slots.wake_due(at(10));
         let (_, job) = slots.start().unwrap();
-        assert_eq!(
-            (job.first_call, job.not_before),
-            (Some(first()), Some(at(12)))
-        );
+        assert_eq!(job.first_call, Some(first()));
     }
 
     #[test]
@@ -435,72 +442,122 @@ mod tests {
         let (order, job) = slots.start().unwrap();
         slots.wake(ORDER, seen(7));
         assert_eq!(slots.complete_to(Position(7)), Position(4));
-        slots.finish(
-            order,
-            job,
-            Position(7),
-            Memory::default(),
-            Ended::Waits(None),
-        );
+        slots.finish(order, job, Position(7), None, Ended::Waits(None));
         assert_eq!(slots.complete_to(Position(7)), Position(5));
         let (order, job) = slots.start().unwrap();
         slots.finish(
             order,
             job,
             Position(0),
-            Memory::default(),
-            Ended::Quarantined,
+            None,
+            Ended::Quarantined(SetAside::Handling, at(900)),
         );
         assert_eq!(slots.complete_to(Position(7)), Position(7));
     }
 
-    #[test]
-    fn a_quarantined_saga_is_left_alone_and_the_others_go_on() {
-        let other = Uuid::from_u128(2);
-        let mut slots = Slots::default();
-        slots.wake(ORDER, seen(5));
+    fn set_aside(slots: &mut Slots, job: Job) {
+        slots.wake(ORDER, job);
         let (order, job) = slots.start().unwrap();
-        slots.finish(
-            order,
-            job,
-            Position(0),
-            Memory::default(),
-            Ended::Quarantined,
-        );
-        slots.wake(ORDER, seen(9));
-        slots.wake(other, seen(9));
-        assert_eq!(slots.start().map(|(order, _)| order), Some(other));
+        let ended = Ended::Quarantined(SetAside::Handling, at(900));
+        slots.finish(order, job, Position(0), None, ended);
     }
 
     #[test]
-    fn an_operators_command_brings_a_quarantined_saga_back_and_it_looks_at_the_provider_first() {
+    fn a_saga_that_is_set_aside_is_only_looked_at_when_it_moves_and_the_others_go_on() {
+        let other = Uuid::from_u128(2);
         let mut slots = Slots::default();
-        slots.wake(ORDER, seen(5));
+        set_aside(&mut slots, seen(5));
+        assert_eq!(slots.start(), None);
+        slots.wake(other, seen(8));
+        assert_eq!(slots.start().map(|(order, _)| order), Some(other));
+        slots.wake(ORDER, seen(9));
         let (order, job) = slots.start().unwrap();
-        slots.finish(
-            order,
-            job,
-            Position(0),
-            Memory::default(),
-            Ended::Quarantined,
+        assert_eq!(job.set_aside, Some(SetAside::Handling));
+        assert_eq!(
+            slots.complete_to(Position(9)),
+            Position(7),
+            "it holds nobody up but the other one does"
         );
-        slots.wake(ORDER, seen(8));
+        let ended = Ended::Quarantined(SetAside::Handling, at(950));
+        slots.finish(order, job, Position(0), None, ended);
+        assert_eq!((slots.start(), slots.rechecks(ORDER)), (None, 1));
+    }
+
+    #[test]
+    fn a_saga_that_is_set_aside_is_looked_at_again_when_its_moment_comes() {
+        let mut slots = Slots::default();
+        set_aside(&mut slots, seen(5));
+        assert_eq!(slots.wake_due(at(899)), 0);
+        slots.wake_due(at(900));
+        let (order, job) = slots.start().unwrap();
+        assert_eq!(job.set_aside, Some(SetAside::Handling));
+        slots.finish(order, job, Position(9), None, Ended::Waits(None));
+        slots.wake(ORDER, seen(10));
+        assert_eq!(
+            slots.start().unwrap().1.set_aside,
+            None,
+            "it is worked like any other"
+        );
+    }
+
+    #[test]
+    fn one_that_has_ended_while_it_was_set_aside_is_forgotten() {
+        let mut slots = Slots::default();
+        set_aside(&mut slots, seen(5));
+        slots.wake(ORDER, seen(9));
+        let (order, job) = slots.start().unwrap();
+        slots.finish(order, job, Position(9), None, Ended::Over);
+        assert!(slots.slots.is_empty() && slots.due.is_empty());
+    }
+
+    #[test]
+    fn an_operators_command_brings_a_saga_back_that_was_set_aside() {
+        let mut slots = Slots::default();
+        set_aside(&mut slots, seen(5));
         let commanded = Job {
             commanded: true,
             ..seen(9)
         };
         slots.wake(ORDER, commanded);
         let (order, job) = slots.start().unwrap();
-        assert!(job.look_up && slots.failures(order) == 0);
-        slots.finish(
-            order,
-            job,
-            Position(0),
-            Memory::default(),
-            Ended::Quarantined,
-        );
-        slots.wake(ORDER, seen(10));
+        assert_eq!((job.set_aside, job.look_up), (None, false));
+        let ended = Ended::Quarantined(SetAside::Handling, at(900));
+        slots.finish(order, job, Position(0), None, ended);
         assert_eq!(slots.start(), None);
+    }
+
+    #[test]
+    fn a_command_that_comes_during_the_last_try_is_not_lost() {
+        let mut slots = Slots::default();
+        slots.wake(ORDER, seen(5));
+        let (order, job) = slots.start().unwrap();
+        let commanded = Job {
+            commanded: true,
+            ..seen(9)
+        };
+        slots.wake(ORDER, commanded);
+        let ended = Ended::Quarantined(SetAside::Handling, at(900));
+        slots.finish(order, job, Position(0), None, ended);
+        let (_, job) = slots.start().unwrap();
+        assert_eq!((job.commanded, job.set_aside), (true, None));
+    }
+
+    #[test]
+    fn a_callback_that_came_while_it_was_set_aside_is_looked_into_when_it_is_back() {
+        let mut slots = Slots::default();
+        set_aside(&mut slots, seen(5));
+        let callback = Job {
+            look_up: true,
+            ..seen(8)
+        };
+        slots.wake(ORDER, callback);
+        assert_eq!(slots.start(), None);
+        let commanded = Job {
+            commanded: true,
+            ..seen(9)
+        };
+        slots.wake(ORDER, commanded);
+        assert!(slots.start().unwrap().1.look_up);
     }
 
     #[test]
@@ -508,7 +565,7 @@ mod tests {
         let mut slots = Slots::default();
         slots.wake(ORDER, seen(5));
         let (order, job) = slots.start().unwrap();
-        slots.finish(order, job, Position(7), Memory::default(), Ended::Over);
+        slots.finish(order, job, Position(7), None, Ended::Over);
         assert!(slots.slots.is_empty());
     }
 }

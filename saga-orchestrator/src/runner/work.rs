@@ -10,14 +10,15 @@ use domain::fulfilment::{
 use domain::inventory::Inventory;
 use domain::payment::{self, Payment};
 use event_schema::ids::{EffectId, OrderId};
-use event_schema::{Actor, Metadata, Position, Recorded, Timestamp};
+use event_schema::{Actor, Metadata, Position, Recorded, Subject, Timestamp, Version};
 use event_store::Freshness;
 use uuid::Uuid;
 
+use super::audit::audit;
 use super::call::{self, Asked, Intent};
 use super::failure::Failure;
 use super::reaction::{command_id, decide};
-use super::slots::{Ended, FirstCall, Job, Memory};
+use super::slots::{Ended, FirstCall, Job, SetAside};
 use super::{Context, answer};
 use crate::effect::{self, Looked, Outcome, Past, Task};
 use crate::provider::Call;
@@ -31,12 +32,15 @@ const TURN_PAUSE: Duration = Duration::from_millis(50);
 const CUSTOMER_POLL_FIRST: Duration = Duration::from_secs(15);
 const CUSTOMER_POLL_MAX: Duration = Duration::from_secs(5 * 60);
 
+/// Older openings of an authorisation that are looked up after the end, at most.
+const OLDER_OPENINGS_MAX: usize = 9;
+
 /// What a worker hands back.
 pub(super) struct Report {
     /// The newest event of the saga's order that was seen.
     pub(super) worked: Position,
-    /// What the next worker of the saga should know.
-    pub(super) memory: Memory,
+    /// An effect whose call was certainly never sent. Lost with the process, which costs a look-up and nothing else.
+    pub(super) unsent: Option<FirstCall>,
     pub(super) result: Result<Ended, Failure>,
 }
 
@@ -56,21 +60,19 @@ pub(super) async fn work(context: &Context, order: Uuid, job: Job) -> Report {
         at_least: job.at_least,
         first_call: job.first_call,
         look_up: job.look_up,
-        not_before: job.not_before,
     };
     let mut worked = Position(0);
-    let result = worker.go(&mut worked).await;
+    let result = match worker.may_go(job.set_aside).await {
+        Ok(()) => worker.go(&mut worked).await,
+        Err(failure) => Err(failure),
+    };
     if result.is_ok() {
         worked = worked.max(job.at_least);
     }
-    let memory = Memory {
-        // A failure in between leaves no certainty.
-        unsent: worker.first_call.filter(|_| result.is_ok()),
-        not_before: worker.not_before,
-    };
     Report {
         worked,
-        memory,
+        // A failure in between leaves no certainty.
+        unsent: worker.first_call.filter(|_| result.is_ok()),
         result,
     }
 }
@@ -81,13 +83,28 @@ struct Worker<'a> {
     at_least: Position,
     first_call: Option<FirstCall>,
     look_up: bool,
-    /// The provider does not want to be asked before.
-    not_before: Option<Timestamp>,
 }
 
 impl Worker<'_> {
+    /// A saga that was set aside is only read first. It is worked again if it has ended, which needs nothing from anybody,
+    /// or if it can be read at last; what is wrong with its handling is for a person to judge.
+    async fn may_go(&self, set_aside: Option<SetAside>) -> Result<(), Failure> {
+        let Some(set_aside) = set_aside else {
+            return Ok(());
+        };
+        let executor = &self.context.executor;
+        let fresh = Freshness::AtLeast(self.at_least);
+        let saga = executor.load::<Fulfilment>(self.order, fresh).await?;
+        let has_ended = saga.state.saga().is_some_and(Saga::has_ended);
+        match set_aside {
+            SetAside::Handling if !has_ended => Err(Failure::StillSetAside),
+            SetAside::Handling | SetAside::Reading => Ok(()),
+        }
+    }
+
     async fn go(&mut self, worked: &mut Position) -> Result<Ended, Failure> {
         let mut freshness = Freshness::AtLeast(self.at_least);
+        let mut was_under_way = false;
         for round in 0..ROUNDS_MAX {
             if round > 0 && self.context.draining.load(Ordering::SeqCst) {
                 break;
@@ -98,6 +115,11 @@ impl Worker<'_> {
             let Some(saga) = now.saga.saga() else {
                 return Ok(Ended::Over);
             };
+            // What landed while money was put back was told to a saga that was busy with that: one more look.
+            if was_under_way && matches!(saga.stage, Stage::Compensated { .. }) {
+                self.look_up |= self.was_told_while_unwinding(&now).await?;
+            }
+            was_under_way = !saga.has_ended();
             // One that has ended needs nothing from anybody, whatever it ran under.
             if !carries(&saga.def) && (!saga.has_ended() || self.look_up) {
                 return Err(Failure::Newer(format!(
@@ -115,6 +137,14 @@ impl Worker<'_> {
             *worked = (*worked).max(now.last.position);
             // Shown before the effect is run: a call may take its time.
             self.put_up(&now);
+            audit(
+                self.context,
+                self.order,
+                saga,
+                &now.payment,
+                now.last.position,
+            )
+            .await;
             let turn = match self.turn(&now, saga).await? {
                 Turn::Done(Ended::Waits(due)) => self.unless_hold_is_over(&now, saga, due).await?,
                 turn => turn,
@@ -154,18 +184,8 @@ impl Worker<'_> {
             (Stage::Completed, ..) => Ok(Turn::Done(Ended::Over)),
             (Stage::Compensated { .. } | Stage::Closed(_), ..) => {
                 // A success may have arrived after everything was put back, or after a person had ended it.
-                if look_up
-                    && let Some(effect) = saga.step(Step::Authorise).and_then(|step| step.effect_id)
-                {
-                    return self
-                        .look_at_provider(
-                            now,
-                            saga,
-                            Step::Authorise,
-                            effect,
-                            Turn::Done(Ended::Over),
-                        )
-                        .await;
+                if look_up {
+                    return self.look_after_the_end(now, saga).await;
                 }
                 Ok(Turn::Done(Ended::Over))
             }
@@ -182,6 +202,64 @@ impl Worker<'_> {
             }
             (_, None, None) => Ok(Turn::Done(Ended::Waits(None))),
         }
+    }
+
+    /// Whether the provider has told something since the saga last began to unwind.
+    async fn was_told_while_unwinding(&self, now: &Now) -> Result<bool, Failure> {
+        let store = self.context.executor.store();
+        let fresh = Freshness::AtLeast(now.last.position);
+        let newest = async |aggregate: &str, event_type: &str| {
+            let subject = Subject::history(aggregate, self.order);
+            let history = store.load(&subject, Version::NONE, None, fresh).await?;
+            let mut events = history.events.iter().rev();
+            let found = events.find(|event| event.event_type == event_type);
+            Ok::<_, Failure>(found.map(|event| event.position))
+        };
+        let Some(began) = newest("fulfilment", "fulfilment.unwinding_began").await? else {
+            return Ok(false);
+        };
+        let told = newest("payment", "payment.callback_recorded").await?;
+        Ok(told.is_some_and(|told| told > began))
+    }
+
+    /// Money that was given back is looked up, because the customer's bank may have returned it; and every opening of the
+    /// authorisation, the newest first: what seemed never to have happened under an older one may have landed since.
+    async fn look_after_the_end(&mut self, now: &Now, saga: &Saga) -> Result<Turn, Failure> {
+        let refund = saga
+            .step(Step::Refund)
+            .filter(|record| record.state == StepState::Done)
+            .and_then(|record| record.effect_id);
+        if let Some(refund) = refund {
+            let nothing = Turn::Done(Ended::Over);
+            if let Turn::Again = self
+                .look_at_provider(now, saga, Step::Refund, refund, nothing)
+                .await?
+            {
+                return Ok(Turn::Again);
+            }
+        }
+        let step = Step::Authorise;
+        let Some((opening, newest)) = saga
+            .step(step)
+            .and_then(|record| Some((record.opening, record.effect_id?)))
+        else {
+            return Ok(Turn::Done(Ended::Over));
+        };
+        let order = OrderId(self.order);
+        let older = (1..opening)
+            .rev()
+            .take(OLDER_OPENINGS_MAX)
+            .map(|opening| EffectId::of(order, step.as_str(), opening));
+        for effect in std::iter::once(newest).chain(older) {
+            let nothing = Turn::Done(Ended::Over);
+            if let Turn::Again = self
+                .look_at_provider(now, saga, step, effect, nothing)
+                .await?
+            {
+                return Ok(Turn::Again);
+            }
+        }
+        Ok(Turn::Done(Ended::Over))
     }
 
     /// While a saga waits it may be the end of its hold that comes first.
@@ -226,10 +304,7 @@ impl Worker<'_> {
     ) -> Result<Turn, Failure> {
         let clock = self.context.clock.now();
         let (step, effect) = (pending.step, pending.effect_id);
-        let until = match pending.phase {
-            Phase::Backoff { until } => self.not_before.map_or(until, |at| at.max(until)),
-            phase => phase.until(),
-        };
+        let until = pending.phase.until();
         match pending.phase {
             Phase::InFlight { .. } => self.run(now, saga, pending).await,
             Phase::Backoff { .. } if clock >= until => self.run(now, saga, pending).await,
@@ -312,7 +387,6 @@ impl Worker<'_> {
                 certain: true,
             });
         }
-        self.not_before = asked_pause(&outcome).map(|pause| self.context.clock.now() + pause);
         let (step, effect, attempt) = (pending.step, pending.effect_id, pending.attempt);
         self.feed(
             now,
@@ -392,9 +466,13 @@ impl Worker<'_> {
         let at = context.clock.now();
         let command = command_id(order, step, effect, attempt, &input);
         let metadata = Metadata::caused_by(&now.last, command, Actor::saga(), at);
+        // Saga and payment were just read with at least the event this reacts to, and are warm. Stock and order may be
+        // taken as they are remembered, even while sales of this process are on their way: the batch expects their
+        // versions, and where nothing is appended the answer is checked with the leader. Asking for a position here
+        // would make every sale of a product wait until the one before is stored.
         let executed = context
             .executor
-            .execute(metadata, Some(now.last.position), |work| {
+            .execute(metadata, None, |work| {
                 decide(work, order, &input, at, &context.policy)
             })
             .await?;
@@ -463,15 +541,6 @@ fn holds(saga: &Saga) -> bool {
             .is_some_and(|record| record.state == StepState::Done)
     };
     done(Step::Hold) && !done(Step::Commit) && !done(Step::Release)
-}
-
-/// The pause that the provider asks for after a try that nobody knows the end of. What it asks for after a definite
-/// "later" is in the history.
-fn asked_pause(outcome: &Outcome) -> Option<Duration> {
-    match outcome {
-        Outcome::Unknown { after, .. } => *after,
-        _ => None,
-    }
 }
 
 enum Turn {

@@ -27,6 +27,8 @@ const COMPLETE_PERIOD_FLUSHES: u32 = 10;
 const LAST_FLUSH_MAX: Duration = Duration::from_secs(2);
 const WRITES_AT_ONCE: usize = 16;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most offenders that are remembered; so many tell the same as more.
+const OFFENDERS_KEPT_MAX: usize = 10_000;
 /// A key that is contended more often than this is written with the next flush.
 const WRITE_TRIES_MAX: u32 = 4;
 
@@ -54,6 +56,21 @@ struct Desk {
     /// Sagas that have not ended, as they were written last.
     written: HashMap<Uuid, Written>,
     shares: BTreeMap<Share, Progress>,
+    /// Sagas that do not balance, with what was found in words.
+    offenders: HashMap<Uuid, Vec<&'static str>>,
+    /// The newest event of a saga up to which its balance was looked at.
+    audited_to: Position,
+}
+
+/// What the continuous check has found in the sagas of our shares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Audited {
+    /// Sagas that do not balance.
+    pub offenders: usize,
+    /// The same by what was found.
+    pub findings: BTreeMap<&'static str, usize>,
+    /// The newest event of a saga that was looked at.
+    pub position: Position,
 }
 
 /// The writer of both buckets.
@@ -95,6 +112,40 @@ impl Board {
         desk.shares.remove(&share);
         desk.pending.retain(|order, _| Share::of(*order) != share);
         desk.written.retain(|order, _| Share::of(*order) != share);
+        desk.offenders.retain(|order, _| Share::of(*order) != share);
+    }
+
+    /// A saga's balance was looked at; whether it is an offender that was none before.
+    pub fn audited(&self, order: Uuid, position: Position, findings: Vec<&'static str>) -> bool {
+        let mut desk = self.desk();
+        if !desk.shares.contains_key(&Share::of(order)) {
+            return false;
+        }
+        desk.audited_to = desk.audited_to.max(position);
+        if findings.is_empty() {
+            desk.offenders.remove(&order);
+            return false;
+        }
+        if desk.offenders.len() >= OFFENDERS_KEPT_MAX && !desk.offenders.contains_key(&order) {
+            return false;
+        }
+        desk.offenders.insert(order, findings).is_none()
+    }
+
+    /// What the continuous check has found so far.
+    pub fn audit(&self) -> Audited {
+        let desk = self.desk();
+        let mut findings = BTreeMap::new();
+        for found in desk.offenders.values() {
+            for finding in found {
+                *findings.entry(*finding).or_default() += 1;
+            }
+        }
+        Audited {
+            offenders: desk.offenders.len(),
+            findings,
+            position: desk.audited_to,
+        }
     }
 
     /// Every event of a share up to here was worked, and what came of it was put up.
@@ -119,15 +170,18 @@ impl Board {
         }
     }
 
-    /// Open sagas by verdict, and since when the one that has stood still longest stands as it does.
-    pub fn open_sagas(&self) -> (BTreeMap<Verdict, usize>, Option<Timestamp>) {
+    /// Open sagas by verdict: how many, and since when the one that has stood still longest stands as it does.
+    pub fn open_sagas(&self) -> BTreeMap<Verdict, (usize, Timestamp)> {
         let desk = self.desk();
         let mut by_verdict = BTreeMap::new();
         for written in desk.written.values() {
-            *by_verdict.entry(written.verdict).or_default() += 1;
+            let (count, oldest) = by_verdict
+                .entry(written.verdict)
+                .or_insert((0, written.since));
+            *count += 1;
+            *oldest = (*oldest).min(written.since);
         }
-        let oldest = desk.written.values().map(|written| written.since).min();
-        (by_verdict, oldest)
+        by_verdict
     }
 
     /// Writes until the end, and once more at the end. `store`: the log that the sagas are worked from.

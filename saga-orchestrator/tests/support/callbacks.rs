@@ -42,13 +42,13 @@ async fn receive(State(shop): State<Arc<Shop>>, Json(event): Json<Value>) -> Sta
     shop.callback(
         order,
         RecordCallback {
-            provider: "sandbox".into(),
+            provider: shop.provider_id.into(),
             provider_event_id: text(&event["id"]).unwrap(),
             kind: text(&event["type"]).unwrap(),
-            provider_payment_id: if is_session {
-                text(&object["payment_intent"])
-            } else {
+            provider_payment_id: if object["object"] == "payment_intent" {
                 text(&object["id"])
+            } else {
+                text(&object["payment_intent"])
             },
             session_id: is_session.then(|| text(&object["id"])).flatten(),
             amount: amount

@@ -92,4 +92,12 @@ impl PaymentProvider for Panicking {
     async fn find_refund(&self, call: &Call, payment_id: &str) -> Result<Search<Refund>, Fault> {
         self.inner.find_refund(call, payment_id).await
     }
+
+    async fn find_whole_refund(
+        &self,
+        call: &Call,
+        payment_id: &str,
+    ) -> Result<Search<Refund>, Fault> {
+        self.inner.find_whole_refund(call, payment_id).await
+    }
 }

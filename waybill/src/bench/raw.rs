@@ -28,6 +28,11 @@ const STREAM: &str = "BENCH_RAW";
 const PREFIX: &str = "raw";
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+/// What a cluster answers while the message before on the same subject, acknowledged or not, still is under way in it.
+const IN_FLIGHT: u64 = 10_164;
+const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(1);
+/// After so many such answers something else is wrong.
+const IN_FLIGHT_TRIES_MAX: u32 = 1000;
 
 /// The command that is measured: units arrive.
 pub fn a_receipt() -> Command {
@@ -151,13 +156,13 @@ impl RawStream {
         }
     }
 
-    /// Publishes and waits for the position.
+    /// Publishes and waits for the position; none while a message before is in flight.
     async fn publish(
         &self,
         subject: &str,
         headers: HeaderMap,
         payload: Bytes,
-    ) -> anyhow::Result<u64> {
+    ) -> anyhow::Result<Option<u64>> {
         let request = Request {
             payload: Some(payload),
             headers: Some(headers),
@@ -172,7 +177,10 @@ impl RawStream {
             Ack {
                 seq: Some(position),
                 error: None,
-            } => Ok(position),
+            } => Ok(Some(position)),
+            Ack {
+                error: Some(error), ..
+            } if error["err_code"].as_u64() == Some(IN_FLIGHT) => Ok(None),
             Ack { error, .. } => bail!(
                 "the broker refused a raw message: {}",
                 error.unwrap_or_default()
@@ -226,10 +234,15 @@ impl Contestant for Publishes {
                 let (mut sent, mut times) = (0_u64, Times::new()?);
                 while begun.elapsed() < about {
                     let at = Instant::now();
-                    let headers = shape.spell(Some(place.last));
-                    place.last = stream
-                        .publish(&place.subject, headers, shape.payload.clone())
-                        .await?;
+                    let mut tries = 0;
+                    place.last = loop {
+                        let headers = shape.spell(Some(place.last));
+                        let payload = shape.payload.clone();
+                        match stream.publish(&place.subject, headers, payload).await? {
+                            Some(position) => break position,
+                            None => in_flight(&mut tries).await?,
+                        }
+                    };
                     times.record(at.elapsed());
                     sent += 1;
                 }
@@ -294,7 +307,14 @@ impl Contestant for Batches {
                 let (mut sent, mut times) = (0_u64, Times::new()?);
                 while begun.elapsed() < about {
                     let at = Instant::now();
-                    store(&stream, &shape, &mut places, size).await?;
+                    let mut tries = 0;
+                    let last = loop {
+                        match store(&stream, &shape, &places, size).await? {
+                            Some(position) => break position,
+                            None => in_flight(&mut tries).await?,
+                        }
+                    };
+                    settle(&mut places, size, last);
                     times.record(at.elapsed());
                     sent += 1;
                 }
@@ -317,16 +337,26 @@ impl Contestant for Batches {
     }
 }
 
-/// One atomic batch: all but the last message unanswered, the last one asks for the whole.
+/// Pauses before what was refused because of something in flight is sent again; that is the broker's time, and counts.
+async fn in_flight(tries: &mut u32) -> anyhow::Result<()> {
+    *tries += 1;
+    if *tries > IN_FLIGHT_TRIES_MAX {
+        bail!("a raw message stayed in flight");
+    }
+    tokio::time::sleep(IN_FLIGHT_PAUSE).await;
+    Ok(())
+}
+
+/// One atomic batch: all but the last message unanswered, the last one asks for the whole. Answers its last position.
 async fn store(
     stream: &RawStream,
     shape: &Shape,
-    places: &mut [Place],
+    places: &[Place],
     size: usize,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<u64>> {
     let batch = Uuid::now_v7().simple().to_string();
     let subjects = places.len().max(1);
-    let mut last = 0;
+    let mut last = None;
     for number in 0..size {
         let place = places
             .get(number % subjects)
@@ -346,13 +376,18 @@ async fn store(
                 .await?;
         }
     }
+    Ok(last)
+}
+
+/// Notes where the messages of a stored batch are.
+fn settle(places: &mut [Place], size: usize, last: u64) {
+    let subjects = places.len().max(1);
     let first = last + 1 - size as u64;
     for number in 0..size {
         if let Some(place) = places.get_mut(number % subjects) {
             place.last = first + number as u64;
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -172,6 +172,11 @@ impl<R: BufRead> Reader<R> {
         &self.head
     }
 
+    /// The line that was read last, counted from 1.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
     /// The next message; none at the end of a file that is whole.
     pub fn next_message(&mut self) -> anyhow::Result<Option<StoredMessage>> {
         if self.ended.is_some() {

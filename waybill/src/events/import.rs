@@ -5,6 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use event_schema::Position;
 use event_store::import::IMPORT_BATCH_MESSAGES_MAX;
 use event_store::{Import, Source, StoredMessage};
 use service_kit::Settings;
@@ -45,7 +46,7 @@ fn checked(from: &Path) -> anyhow::Result<Summary> {
         );
     }
     let end = reader.head().end;
-    let summary = reader.summary()?;
+    let summary = positions_without_a_gap(reader)?;
     ensure!(
         summary.messages == end.0,
         "it holds {} messages and says that the log ended at {end}",
@@ -54,14 +55,31 @@ fn checked(from: &Path) -> anyhow::Result<Summary> {
     Ok(summary)
 }
 
+/// Reads to the end. In a whole log the position follows from the line: here the place is still known where something
+/// was taken out or exchanged.
+fn positions_without_a_gap(mut reader: Reader<BufReader<File>>) -> anyhow::Result<Summary> {
+    let mut due = Position(1);
+    while let Some(message) = reader.next_message()? {
+        ensure!(
+            message.position == due,
+            "line {} has the message of position {}, and position {due} is due",
+            reader.line(),
+            message.position
+        );
+        due = Position(due.0.saturating_add(1));
+    }
+    reader.summary()
+}
+
 async fn fill(
     house: &House,
     replicas: usize,
     source: Source,
     from: &Path,
-) -> anyhow::Result<event_schema::Position> {
+) -> anyhow::Result<Position> {
     let bar = progress_bar::new("import");
     bar.set_length(source.messages);
+    let fingerprint = source.fingerprint.clone();
     let mut import = Import::begin(house.client.clone(), replicas, source).await?;
     if import.end().0 > 0 {
         out::note(format!(
@@ -85,6 +103,11 @@ async fn fill(
         }
     }
     bar.finish_and_clear();
+    ensure!(
+        reader.summary()?.sha256 == fingerprint,
+        "{} was exchanged while it was imported; the log stays closed",
+        from.display()
+    );
     Ok(import.finish().await?)
 }
 

@@ -71,7 +71,7 @@ impl Until {
         match self {
             Self::Now => true,
             Self::Version(version) => event.version <= version,
-            // Not when the broker stored it: in a log that has moved house that is the day of the move.
+            // When it happened: the time that listings show.
             Self::Moment(moment) => event.metadata.occurred_at <= moment,
         }
     }
@@ -100,7 +100,8 @@ pub async fn show(
     let events: Vec<_> = history
         .events
         .into_iter()
-        .filter(|event| until.includes(event))
+        // A history up to somewhere has no gaps, even when the clocks of two processes disagree.
+        .take_while(|event| until.includes(event))
         .collect();
     if events.is_empty() {
         bail!(

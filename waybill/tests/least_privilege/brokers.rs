@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use dev_servers::Finder;
+use serde_json::Value;
 use tempfile::TempDir;
 use testkit::{Program, free_port, within};
 use tokio::process::Command;
@@ -11,12 +12,17 @@ use tokio::process::Command;
 use crate::DOCKER;
 use crate::secrets::Secrets;
 
+/// The quota as it is given to them, and in bytes.
+const MAX_FILE_STORE: &str = "7GB";
+const MAX_FILE_STORE_BYTES: u64 = 7 << 30;
+
 /// The three, as long as the value lives.
 pub struct Brokers {
     /// What they and their clients were given.
     pub secrets: Secrets,
     /// Where clients connect.
     pub ports: [u16; 3],
+    monitoring: [u16; 3],
     programs: Vec<Program>,
     _data: TempDir,
 }
@@ -82,12 +88,14 @@ impl Brokers {
                 .args(["--cluster", &listen])
                 .env("NATS_SERVER_NAME", format!("nats-{}", index + 1))
                 .env("NATS_STORE_DIR", data.path().join(format!("store-{index}")))
+                .env("NATS_MAX_FILE_STORE", MAX_FILE_STORE)
                 .envs(environment.iter().map(|(name, value)| (*name, value)));
             Program::start(&mut command)
         };
         let brokers = Self {
             programs: (0..3).map(start).collect(),
             ports: clients,
+            monitoring,
             secrets,
             _data: data,
         };
@@ -95,6 +103,16 @@ impl Brokers {
             brokers.healthy(port).await;
         }
         brokers
+    }
+
+    /// What each of them says of itself.
+    async fn figures(&self) -> Vec<Value> {
+        let mut figures = Vec::new();
+        for port in self.monitoring {
+            let answer = reqwest::get(format!("http://127.0.0.1:{port}/varz")).await;
+            figures.push(answer.unwrap().json().await.unwrap());
+        }
+        figures
     }
 
     async fn healthy(&self, monitoring: u16) {
@@ -156,5 +174,18 @@ impl Brokers {
             .iter()
             .map(|port| format!("{scheme}://localhost:{port}").parse().unwrap())
             .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_brokers_keep_to_the_quota_that_they_are_given_and_fsync() {
+    let brokers = Brokers::start(1).await;
+    for figures in brokers.figures().await {
+        let jetstream = &figures["jetstream"]["config"];
+        assert_eq!(
+            jetstream["max_storage"], MAX_FILE_STORE_BYTES,
+            "{jetstream}"
+        );
+        assert_eq!(jetstream["sync_always"], true, "{jetstream}");
     }
 }

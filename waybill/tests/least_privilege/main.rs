@@ -9,9 +9,13 @@
 
 mod at_work;
 mod brokers;
+#[path = "../replay/carried.rs"]
+mod carried;
 mod database;
+mod deployment;
 mod encryption;
 mod files;
+mod moving;
 mod probe;
 mod rights;
 mod secrets;

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use async_nats::jetstream;
 use dev_servers::{NatsOptions, NatsServer};
+use futures::TryStreamExt as _;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 use tempfile::TempDir;
 use testkit::{Person, Shop, within};
 use tokio::process::Command;
 
-use crate::WAYBILL;
+use crate::provider::ledger_carried;
+use crate::{WAYBILL, carried};
 
 /// A broker and a database, and the key that goes with them.
 pub struct Ground {
@@ -20,47 +22,13 @@ pub struct Ground {
     pub database: String,
     pub pool: PgPool,
     pub signing_key: String,
-    _folder: Arc<TempDir>,
+    folder: TempDir,
 }
 
 impl Ground {
     pub async fn new() -> Self {
         let database = dev_servers::fresh_database().await.unwrap();
-        let folder = Arc::new(tempfile::tempdir().unwrap());
-        let signing_key = folder.path().join("signing.key").display().to_string();
-        Self::of(database, signing_key, folder).await
-    }
-
-    /// Another broker with nothing on it; the old one's database copied, without its read models; the same key. The old
-    /// shop must not run. What `pg_dump -n vault` and `-n sandbox` would carry over is carried over.
-    pub async fn moved_to(&self) -> Self {
-        self.pool.close().await;
-        let old = self.database.rsplit('/').next().unwrap();
-        let name = format!("moved_{}", uuid::Uuid::now_v7().simple());
-        let server = dev_servers::shared_postgres().unwrap();
-        let everything = PgPool::connect(&server.url()).await.unwrap();
-        let copy = format!("create database {name} template {old}");
-        within("nobody uses the old database any more", || async {
-            let copied = sqlx::query(AssertSqlSafe(copy.clone()))
-                .execute(&everything)
-                .await;
-            copied.ok()
-        })
-        .await;
-        let moved = Self::of(
-            server.url_of(&name),
-            self.signing_key.clone(),
-            Arc::clone(&self._folder),
-        )
-        .await;
-        sqlx::query("drop schema read cascade")
-            .execute(&moved.pool)
-            .await
-            .unwrap();
-        moved
-    }
-
-    async fn of(database: String, signing_key: String, folder: Arc<TempDir>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let nats = tokio::task::spawn_blocking(|| {
             NatsServer::temporary_with(NatsOptions::with_default_sync)
         })
@@ -71,9 +39,20 @@ impl Ground {
             nats: Arc::new(nats),
             pool: PgPool::connect(&database).await.unwrap(),
             database,
-            signing_key,
-            _folder: folder,
+            signing_key: folder.path().join("signing.key").display().to_string(),
+            folder,
         }
+    }
+
+    /// Another broker and another database, prepared, with everything of the old house that its log does not hold:
+    /// steps 3 to 5 of docs/runbooks/moving-house.md. The old shop must not run.
+    pub async fn moved_to(&self) -> Self {
+        let new = Self::new().await;
+        std::fs::copy(&self.signing_key, &new.signing_key).unwrap();
+        new.operator(&["migrate"]).await;
+        carried::rows(&self.pool, &new.pool, carried::VAULT).await;
+        ledger_carried(&self.pool, &new.pool).await;
+        new
     }
 
     fn settings(&self) -> [(&'static str, String); 3] {
@@ -97,6 +76,8 @@ impl Ground {
         command
             .args(arguments)
             .envs(self.settings())
+            .env("WAYBILL_DATA_DIR", self.folder.path().join("data"))
+            .env("WAYBILL_HTTP_ADDR", "127.0.0.1:0")
             .env("WAYBILL_LOG", "warn");
         command
     }
@@ -142,6 +123,40 @@ impl Ground {
             }
         }
         all
+    }
+
+    /// How far each projection has come, and by which event.
+    pub async fn checkpoints(&self) -> Vec<Value> {
+        let told = "select jsonb_build_array(projection, position, event_id, paused, stopped)
+                    from read.checkpoint order by projection";
+        sqlx::query_scalar(told)
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// What a bucket says, by key; without what the orchestrators note for each other.
+    pub async fn bucket(&self, name: &str) -> BTreeMap<String, String> {
+        let context = jetstream::new(self.client().await);
+        let bucket = context.get_key_value(name).await.unwrap();
+        let keys: Vec<String> = bucket.keys().await.unwrap().try_collect().await.unwrap();
+        let mut told = BTreeMap::new();
+        for key in keys.into_iter().filter(|key| !key.starts_with('_')) {
+            let value = bucket.get(&key).await.unwrap().unwrap();
+            told.insert(key, String::from_utf8(value.to_vec()).unwrap());
+        }
+        told
+    }
+
+    /// Asks the desk of the sagas, or orders something there.
+    pub async fn desk(&self, subject: &'static str, body: &str) -> Value {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Accept", "application/json");
+        headers.insert("Command-Id", uuid::Uuid::now_v7().to_string());
+        headers.insert("Reason", "it was paid out by bank transfer");
+        let client = self.client().await;
+        let answer = client.request_with_headers(subject, headers, body.to_owned().into());
+        serde_json::from_slice(&answer.await.unwrap().payload).unwrap()
     }
 
     /// Waits until every projection has passed the log's end.

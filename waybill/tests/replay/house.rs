@@ -4,6 +4,7 @@ use serde_json::Value;
 use testkit::{Shop, within};
 
 use crate::ground::Ground;
+use crate::provider::Provider;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_saga_that_moved_in_the_middle_of_a_payment_asks_before_it_pays() {
@@ -23,10 +24,24 @@ async fn a_saga_that_moved_in_the_middle_of_a_payment_asks_before_it_pays() {
     let file = folder.path().join("log.jsonl").display().to_string();
     old.operator(&["events", "export", "--out", &file]).await;
 
+    let asked = Provider::asked_on(&old).await;
+
     let new = old.moved_to().await;
     new.operator(&["events", "import", "--in", &file]).await;
     let mut shop = new.shop().await;
     shop.customer().order_becomes(&order, "confirmed").await;
+    // Where the payment stands was looked up, and then it was taken: nothing was set aside a second time.
+    let asked_now = Provider::asked_on(&new).await;
+    let method = |call: &Value| call["method"].as_str().unwrap().to_owned();
+    let operation = |call: &Value| call["operation"].as_str().unwrap().to_owned();
+    let here = &asked_now[asked.len()..];
+    assert_eq!(method(&here[0]), "GET", "{here:?}");
+    let effects = here.iter().filter(|call| method(call) == "POST");
+    assert_eq!(
+        effects.map(operation).collect::<Vec<_>>(),
+        ["capture"],
+        "{here:?}"
+    );
     let ledger = shop.ledger(&order).await;
     assert_eq!(
         ledger["intents"].as_array().map(Vec::len),
@@ -77,6 +92,26 @@ async fn nobody_starts_on_a_half_imported_log_and_a_changed_file_is_refused() {
     let changed = path("changed.jsonl");
     std::fs::write(&changed, text.replace("Actor\":\"admin", "Actor\":\"Admin")).unwrap();
     refused(&changed, "was changed since it was written").await;
+
+    let garbled = path("garbled.jsonl");
+    std::fs::write(&garbled, text.replacen(lines[6], "{\"position\":6", 1)).unwrap();
+    refused(&garbled, "line 7 cannot be read").await;
+    let without_one = path("without_one.jsonl");
+    std::fs::write(
+        &without_one,
+        text.replacen(&format!("{}\n", lines[6]), "", 1),
+    )
+    .unwrap();
+    refused(
+        &without_one,
+        "line 7 has the message of position 7, and position 6 is due",
+    )
+    .await;
+    let nothing_yet = new.client().await;
+    let nothing_yet = async_nats::jetstream::new(nothing_yet)
+        .get_stream("EVENTS")
+        .await;
+    assert!(nothing_yet.is_err(), "no file was good enough to begin");
 
     // Broken off: the broker goes away for good in the middle, and comes back with what it had.
     new.operator(&["migrate"]).await;

@@ -7,10 +7,13 @@
     reason = "tests fail by panicking"
 )]
 
+mod carried;
 mod events;
 mod ground;
 mod house;
+mod moved;
 mod projections;
+mod provider;
 mod rewound;
 
 const WAYBILL: &str = env!("CARGO_BIN_EXE_waybill");

@@ -101,7 +101,15 @@ async fn a_read_model_is_paused_resumed_rebuilt_and_verified_over_http() {
             .await
             .refused(403, "forbidden");
     }
-    // Somebody's rebuild is under way.
+    // Somebody's rebuild is under way; ours is noted until shortly after it was swapped in.
+    within("our own rebuild is over", || async {
+        let noted: i64 = sqlx::query_scalar("select count(*) from read.replay")
+            .fetch_one(&ground.pool)
+            .await
+            .unwrap();
+        (noted == 0).then_some(())
+    })
+    .await;
     sqlx::query(
         "insert into read.replay (projection, kind, holder, until) values ('orders', 'rebuild', 'other', now() + interval '1 minute')",
     )

@@ -1,5 +1,6 @@
 //! A log that is not what it was: made anew, restored from an older copy, robbed of its tail. Each is done, under a shop
-//! that runs or while it is down; nothing may be overwritten, the reason must be plain, and the way back must work.
+//! that runs or while it is down; nothing may be overwritten, the reason must be plain, and the way back must work. The
+//! roles as processes of their own are in tests/rewound.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +41,21 @@ async fn all_stopped(ground: &Ground, shop: &Shop, reason: &str) {
     .await;
 }
 
+/// The shop ends by itself, and its last words say why and where to read on.
+async fn ends(shop: &mut Shop, reason: &str) {
+    let status = shop.program().ended().await;
+    assert!(!status.success(), "{status}");
+    let program = &*shop.program();
+    within(&format!("its last words are of {reason}"), || async {
+        let said = program.said();
+        let last = said
+            .lines()
+            .find(|line| line.starts_with("waybill: ") && line.contains(reason))?;
+        last.contains("docs/runbooks/log-rewound.md").then_some(())
+    })
+    .await;
+}
+
 async fn ready_again(shop: &Shop) {
     within("the shop is ready again", || async {
         not_ready(shop).await.is_none().then_some(())
@@ -47,7 +63,16 @@ async fn ready_again(shop: &Shop) {
     .await;
 }
 
-/// The present log is taken for the truth.
+/// The present log is taken for the truth: what the buckets say of the other one is forgotten.
+async fn forgotten(ground: &Ground) {
+    let context = async_nats::jetstream::new(ground.client().await);
+    for bucket in ["snapshots", "saga_status", "saga_attention"] {
+        let stream = context.get_stream(format!("KV_{bucket}")).await.unwrap();
+        stream.purge().await.unwrap();
+    }
+}
+
+/// And the rows are built anew.
 async fn rebuilt(ground: &Ground, shop: &Shop) {
     let said = ground.operator(&["projections", "rebuild"]).await;
     assert_eq!(said.lines().count(), NAMES.len(), "{said}");
@@ -108,12 +133,12 @@ async fn a_stream_that_was_deleted_and_made_anew_stops_what_was_built_from_the_o
     let context = async_nats::jetstream::new(ground.client().await);
     context.delete_stream("EVENTS").await.unwrap();
     ground.operator(&["migrate"]).await;
-    all_stopped(&ground, &shop, "the log was recreated").await;
-    assert!(ground.rows().await == rows, "nothing was overwritten");
-    // Also for whoever comes new.
-    shop.kill9().await;
+    ends(&mut shop, "the log was recreated").await;
+    // The rows stand still until they are built anew.
+    forgotten(&ground).await;
     let mut again = ground.shop().await;
     all_stopped(&ground, &again, "the log was recreated").await;
+    assert!(ground.rows().await == rows, "nothing was overwritten");
     let old = rows["orders"][0]["id"].as_str().unwrap();
     let shown = again.admin().get(&format!("/v1/orders/{old}")).await;
     assert_eq!(
@@ -154,23 +179,25 @@ async fn a_broker_restored_from_an_older_copy_stops_everything_and_goes_on_with_
     ground
         .while_the_broker_is_down(move |data| exchange(&store(data), &from, &aside))
         .await;
-    assert!(ground.log_end().await < end);
-    all_stopped(&ground, &shop, "the log has lost its tail").await;
+    let older_end = ground.log_end().await;
+    assert!(older_end < end);
+    ends(&mut shop, "the log has lost its tail").await;
     assert!(ground.rows().await == rows, "nothing was overwritten");
-    assert_eq!(
-        customer.get(&format!("/v1/orders/{second}")).await.ok()["status"],
-        "confirmed"
-    );
+    assert_eq!(ground.log_end().await, older_end, "nothing was added");
 
-    // The right one is found: it is put back, and nobody has to do anything else.
+    // The right one is found: it is put back, and the shop is started.
     ground
         .while_the_broker_is_down(move |data| {
             std::fs::remove_dir_all(store(data)).unwrap();
             copy(&newer, &store(data));
         })
         .await;
+    let mut shop = ground.shop().await;
     ready_again(&shop).await;
     assert!(ground.rows().await == rows);
+    let customer = shop.customer();
+    let shown = shop.admin().get(&format!("/v1/orders/{second}")).await;
+    assert_eq!(shown.ok()["status"], "confirmed");
     confirmed(&customer, &partner, &lamp).await;
     ground.caught_up().await;
     for name in NAMES {
@@ -206,6 +233,7 @@ async fn a_log_that_lost_its_tail_while_all_were_down_is_noticed_at_the_start_an
         .while_the_broker_is_down(move |data| exchange(&events(data), &older, &aside))
         .await;
 
+    forgotten(&ground).await;
     let mut shop = ground.shop().await;
     all_stopped(&ground, &shop, "the log has lost its tail").await;
     assert!(ground.rows().await == rows, "nothing was overwritten");

@@ -9,7 +9,9 @@
 mod accounts;
 mod kills;
 mod operators;
+mod operators_page;
 mod roles;
+mod sagas;
 mod seed;
 mod story;
 

@@ -24,8 +24,8 @@ use serde::Serialize;
 use super::{Event, Status};
 use crate::{inventory, order as orders, payment};
 
-pub use order::OrderAudit;
-pub use stock::StockAudit;
+pub use order::{AtRest, OrderAudit, balance_of, hold_of, money_of};
+pub use stock::{Counts, StockAudit};
 
 /// One event of an order's histories, or of the stock that it holds.
 #[derive(Debug, Clone, Copy)]
@@ -203,7 +203,7 @@ pub enum Finding {
         /// How its saga stands.
         saga: Status,
     },
-    /// An order without a saga: nobody sees to it.
+    /// An order, or units put aside for one, without a saga: nobody sees to it.
     #[error("the order has no saga")]
     SagaMissing,
     /// A saga without an order.
@@ -240,6 +240,60 @@ pub enum Finding {
 }
 
 impl Finding {
+    /// The product that it is about, if about one.
+    pub const fn product_id(&self) -> Option<ProductId> {
+        match self {
+            Self::HeldTwice { product_id }
+            | Self::OtherQuantity { product_id, .. }
+            | Self::EndedWithoutHold { product_id }
+            | Self::HoldOutlivesSaga { product_id, .. }
+            | Self::HoldMissing { product_id }
+            | Self::NotSold { product_id }
+            | Self::SoldToNobody { product_id, .. } => Some(*product_id),
+            Self::LedgerOutOfBounds { .. }
+            | Self::PaidTwice { .. }
+            | Self::GivenBackTwice { .. }
+            | Self::NotPaid { .. }
+            | Self::MoneyKept { .. }
+            | Self::MoneySetAside { .. }
+            | Self::PaidAndForgotten { .. }
+            | Self::EndedWithDue { .. }
+            | Self::AfterTheEnd { .. }
+            | Self::OrderDisagrees { .. }
+            | Self::SagaMissing
+            | Self::OrderMissing
+            | Self::StockDoesNotBalance { .. }
+            | Self::StockBelowNothing { .. }
+            | Self::HoldsContradict { .. } => None,
+        }
+    }
+
+    /// Every word that [`Finding::code`] says.
+    pub const CODES: &[&str] = &[
+        "ledger_out_of_bounds",
+        "paid_twice",
+        "given_back_twice",
+        "not_paid",
+        "money_kept",
+        "money_set_aside",
+        "paid_and_forgotten",
+        "held_twice",
+        "other_quantity",
+        "ended_without_hold",
+        "hold_outlives_saga",
+        "hold_missing",
+        "not_sold",
+        "sold_to_nobody",
+        "ended_with_due",
+        "after_the_end",
+        "order_disagrees",
+        "saga_missing",
+        "order_missing",
+        "stock_does_not_balance",
+        "stock_below_nothing",
+        "holds_contradict",
+    ];
+
     /// The finding as a stable word.
     pub const fn code(&self) -> &'static str {
         match self {

@@ -23,12 +23,35 @@ pub struct OrderAudit {
     units: BTreeMap<ProductId, Units>,
 }
 
+/// What has to be remembered of an order that has ended with everything where it belongs. With the three histories,
+/// which can be read again, it is the whole of an [`OrderAudit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AtRest {
+    /// Nothing was ever put aside for it.
+    NeverHeld,
+    /// Every line was put aside once, and put back.
+    PutBack,
+    /// Every line was put aside once, and sold.
+    Sold,
+}
+
 /// One line's units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Units {
     held: u32,
     sold: u32,
     holds: u32,
+}
+
+impl Units {
+    /// Of a hold that has ended.
+    fn ended(sold: u32) -> Self {
+        Self {
+            held: 0,
+            sold,
+            holds: 1,
+        }
+    }
 }
 
 impl OrderAudit {
@@ -43,9 +66,57 @@ impl OrderAudit {
         }
     }
 
+    /// An order at rest, taken up again: its histories tell the rest.
+    pub fn taken_up(
+        order_id: OrderId,
+        rest: AtRest,
+        saga: State,
+        order: order::State,
+        payment: payment::State,
+    ) -> Self {
+        let units = |quantity| match rest {
+            AtRest::NeverHeld => None,
+            AtRest::PutBack => Some(Units::ended(0)),
+            AtRest::Sold => Some(Units::ended(quantity)),
+        };
+        let lines = saga.saga().map_or(&[][..], |saga| &saga.lines);
+        let units = lines
+            .iter()
+            .filter_map(|line| Some((line.product_id, units(line.quantity)?)))
+            .collect();
+        Self {
+            order_id,
+            saga,
+            order,
+            payment,
+            units,
+        }
+    }
+
     /// The saga so far.
     pub fn saga(&self) -> &State {
         &self.saga
+    }
+
+    /// What there is to remember of it once its saga has ended and all balances; nothing while there is more to say.
+    pub fn at_rest(&self) -> Option<AtRest> {
+        let saga = self.saga.saga().filter(|saga| saga.has_ended())?;
+        if !self.balance().is_empty() {
+            return None;
+        }
+        if self.units.is_empty() {
+            return Some(AtRest::NeverHeld);
+        }
+        let all = |ended: fn(u32) -> Units| {
+            let mut lines = saga.lines.iter();
+            self.units.len() == saga.lines.len()
+                && lines.all(|line| self.units.get(&line.product_id) == Some(&ended(line.quantity)))
+        };
+        match (all(|_| Units::ended(0)), all(Units::ended)) {
+            (true, _) => Some(AtRest::PutBack),
+            (false, true) => Some(AtRest::Sold),
+            (false, false) => None,
+        }
     }
 
     /// Folds the next event in, and tells what it breaks all by itself.
@@ -117,14 +188,16 @@ impl OrderAudit {
     pub fn balance(&self) -> Vec<Finding> {
         let placed = !matches!(self.order, order::State::NotPlaced);
         let Some(saga) = self.saga.saga() else {
-            return placed.then_some(Finding::SagaMissing).into_iter().collect();
+            let holds = self
+                .units
+                .values()
+                .any(|units| units.held > 0 || units.sold > 0);
+            return (placed || holds)
+                .then_some(Finding::SagaMissing)
+                .into_iter()
+                .collect();
         };
-        let mut found = vec![];
-        if !placed {
-            found.push(Finding::OrderMissing);
-        }
-        found.extend(disagrees(&self.order, saga));
-        self.money(saga, &mut found);
+        let mut found = balance_of(saga, &self.order, &self.payment);
         for line in &saga.lines {
             let units = self
                 .units
@@ -146,78 +219,6 @@ impl OrderAudit {
             }
         }
         found
-    }
-
-    fn money(&self, saga: &Saga, found: &mut Vec<Finding>) {
-        let (Some(ledger), Some(outside)) = (self.payment.ledger(), self.payment.outside()) else {
-            return;
-        };
-        let total = saga.total;
-        let sum = |amount: i64| Money::new(amount, total.currency);
-        let kept_at_provider = ledger
-            .captured
-            .amount
-            .saturating_sub(ledger.refunded.amount);
-        let kept = kept_at_provider
-            .saturating_add(outside.received.amount)
-            .saturating_sub(outside.returned.amount);
-        let set_aside = ledger
-            .authorised
-            .amount
-            .saturating_sub(ledger.captured.amount);
-        let returned = ledger
-            .refunded
-            .amount
-            .saturating_add(outside.returned.amount);
-        if kept > total.amount {
-            found.push(Finding::PaidTwice {
-                kept: sum(kept),
-                total,
-            });
-        }
-        if returned > ledger.captured.amount {
-            found.push(Finding::GivenBackTwice {
-                returned: sum(returned),
-                captured: ledger.captured,
-            });
-        }
-        let settled = |step| {
-            saga.step(step)
-                .is_some_and(|record| record.state == StepState::Skipped)
-        };
-        let (may_keep, may_set_aside, confirmed) = match &saga.stage {
-            Stage::Completed => (true, true, true),
-            Stage::Compensated { .. } => (false, false, false),
-            Stage::Closed(ending) => {
-                let left = |step| ending.left_due.contains(&step);
-                let money = left(Step::Refund) || left(Step::Void);
-                let confirmed = ending.called_off.is_none() && ending.left_due.is_empty();
-                // Whoever has settled the way forward outside knows what stays set aside; it runs out by itself.
-                (
-                    money || confirmed,
-                    money || confirmed || settled(Step::Void),
-                    confirmed,
-                )
-            }
-            Stage::Running | Stage::Unwinding(_) => (true, true, false),
-        };
-        if confirmed && kept < total.amount {
-            found.push(Finding::NotPaid {
-                kept: sum(kept),
-                total,
-            });
-        }
-        if !may_keep && kept > 0 {
-            found.push(Finding::MoneyKept { kept: sum(kept) });
-        }
-        if !may_set_aside && set_aside > 0 {
-            found.push(Finding::MoneySetAside {
-                set_aside: sum(set_aside),
-            });
-        }
-        if matches!(saga.stage, Stage::Running) && saga.stuck.is_none() && kept > 0 {
-            found.push(Finding::PaidAndForgotten { kept: sum(kept) });
-        }
     }
 
     fn line(
@@ -257,6 +258,112 @@ impl OrderAudit {
         if being_paid_for && held == 0 {
             found.push(Finding::HoldMissing { product_id });
         }
+    }
+}
+
+/// What does not balance of a saga and its money: all that can be said of one that is under way without more than is at
+/// hand anyway.
+pub fn money_of(saga: &Saga, payment: &payment::State) -> Vec<Finding> {
+    let mut found: Vec<Finding> = out_of_bounds(payment).into_iter().collect();
+    money(saga, payment, &mut found);
+    found
+}
+
+/// What an order still holds of a product though its saga has ended.
+pub fn hold_of(
+    order_id: OrderId,
+    saga: &Saga,
+    product_id: ProductId,
+    stock: &inventory::State,
+) -> Option<Finding> {
+    let hold = stock.holds.get(&order_id).filter(|_| saga.has_ended())?;
+    Some(Finding::HoldOutlivesSaga {
+        product_id,
+        held: hold.quantity,
+        saga: saga.status(),
+    })
+}
+
+/// What does not balance of a saga, its order and its money; the units are another matter.
+pub fn balance_of(saga: &Saga, order: &order::State, payment: &payment::State) -> Vec<Finding> {
+    let mut found = vec![];
+    if matches!(order, order::State::NotPlaced) {
+        found.push(Finding::OrderMissing);
+    }
+    found.extend(disagrees(order, saga));
+    money(saga, payment, &mut found);
+    found
+}
+
+fn money(saga: &Saga, payment: &payment::State, found: &mut Vec<Finding>) {
+    let (Some(ledger), Some(outside)) = (payment.ledger(), payment.outside()) else {
+        return;
+    };
+    let total = saga.total;
+    let sum = |amount: i64| Money::new(amount, total.currency);
+    let kept_at_provider = ledger
+        .captured
+        .amount
+        .saturating_sub(ledger.refunded.amount);
+    let kept = kept_at_provider
+        .saturating_add(outside.received.amount)
+        .saturating_sub(outside.returned.amount);
+    let set_aside = ledger
+        .authorised
+        .amount
+        .saturating_sub(ledger.captured.amount);
+    let returned = ledger
+        .refunded
+        .amount
+        .saturating_add(outside.returned.amount);
+    if kept > total.amount {
+        found.push(Finding::PaidTwice {
+            kept: sum(kept),
+            total,
+        });
+    }
+    if returned > ledger.captured.amount {
+        found.push(Finding::GivenBackTwice {
+            returned: sum(returned),
+            captured: ledger.captured,
+        });
+    }
+    let settled = |step| {
+        saga.step(step)
+            .is_some_and(|record| record.state == StepState::Skipped)
+    };
+    let (may_keep, may_set_aside, confirmed) = match &saga.stage {
+        Stage::Completed => (true, true, true),
+        Stage::Compensated { .. } => (false, false, false),
+        Stage::Closed(ending) => {
+            let left = |step| ending.left_due.contains(&step);
+            let money = left(Step::Refund) || left(Step::Void);
+            let confirmed = ending.called_off.is_none() && ending.left_due.is_empty();
+            // Whoever has settled the way forward outside knows what stays set aside; it runs out by itself.
+            (
+                money || confirmed,
+                money || confirmed || settled(Step::Void),
+                confirmed,
+            )
+        }
+        Stage::Running | Stage::Unwinding(_) => (true, true, false),
+    };
+    if confirmed && kept < total.amount {
+        found.push(Finding::NotPaid {
+            kept: sum(kept),
+            total,
+        });
+    }
+    if !may_keep && kept > 0 {
+        found.push(Finding::MoneyKept { kept: sum(kept) });
+    }
+    if !may_set_aside && set_aside > 0 {
+        found.push(Finding::MoneySetAside {
+            set_aside: sum(set_aside),
+        });
+    }
+    if matches!(saga.stage, Stage::Running) && saga.stuck.is_none() && kept > 0 {
+        found.push(Finding::PaidAndForgotten { kept: sum(kept) });
     }
 }
 

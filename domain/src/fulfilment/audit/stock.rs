@@ -3,17 +3,28 @@
 use std::collections::BTreeMap;
 
 use event_schema::ids::OrderId;
+use serde::Serialize;
 
 use super::Finding;
 use crate::inventory::Event;
 
+/// Where a product's units are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Ever received, adjustments included.
+    pub received: i64,
+    /// Can be sold.
+    pub available: i64,
+    /// Put aside.
+    pub held: i64,
+    /// Sold.
+    pub sold: i64,
+}
+
 /// One product's units so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StockAudit {
-    received: i64,
-    available: i64,
-    held: i64,
-    sold: i64,
+    counts: Counts,
     holds: BTreeMap<OrderId, u32>,
 }
 
@@ -21,6 +32,11 @@ impl StockAudit {
     /// Before anything happened.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Where its units are.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// The orders that hold units now, with how many.
@@ -36,18 +52,18 @@ impl StockAudit {
             Event::Adjusted(e) => self.receive(e.quantity),
             Event::Held(e) => {
                 let units = i64::from(e.quantity);
-                self.available = self.available.saturating_sub(units);
-                self.held = self.held.saturating_add(units);
+                self.counts.available = self.counts.available.saturating_sub(units);
+                self.counts.held = self.counts.held.saturating_add(units);
                 if self.holds.insert(e.order_id, e.quantity).is_some() {
                     found.push(contradiction(e.order_id));
                 }
             }
             Event::Released(e) => {
-                self.available = self.available.saturating_add(i64::from(e.quantity));
+                self.counts.available = self.counts.available.saturating_add(i64::from(e.quantity));
                 found.extend(self.end_hold(e.order_id, e.quantity));
             }
             Event::Committed(e) => {
-                self.sold = self.sold.saturating_add(i64::from(e.quantity));
+                self.counts.sold = self.counts.sold.saturating_add(i64::from(e.quantity));
                 found.extend(self.end_hold(e.order_id, e.quantity));
             }
             Event::ThresholdSet(_) | Event::RanLow(_) => {}
@@ -58,13 +74,12 @@ impl StockAudit {
 
     /// What is wrong with the counts as they are.
     pub fn balance(&self) -> Vec<Finding> {
-        let Self {
+        let Counts {
             received,
             available,
             held,
             sold,
-            ..
-        } = *self;
+        } = self.counts;
         let mut found = vec![];
         let all = available.saturating_add(held).saturating_add(sold);
         if received != all {
@@ -86,12 +101,12 @@ impl StockAudit {
     }
 
     fn receive(&mut self, units: i64) {
-        self.received = self.received.saturating_add(units);
-        self.available = self.available.saturating_add(units);
+        self.counts.received = self.counts.received.saturating_add(units);
+        self.counts.available = self.counts.available.saturating_add(units);
     }
 
     fn end_hold(&mut self, order_id: OrderId, quantity: u32) -> Option<Finding> {
-        self.held = self.held.saturating_sub(i64::from(quantity));
+        self.counts.held = self.counts.held.saturating_sub(i64::from(quantity));
         let held = self.holds.remove(&order_id);
         (held != Some(quantity)).then(|| contradiction(order_id))
     }

@@ -7,7 +7,7 @@ use event_schema::order::CancelReason;
 use event_schema::{EventSet, Money, Position, inventory as stock_events, order as order_events};
 use uuid::Uuid;
 
-use super::{Entry, Fact, Finding, Offence, Scope, StockAudit, audit};
+use super::{AtRest, Entry, Fact, Finding, Offence, OrderAudit, Scope, StockAudit, audit};
 use crate::fixtures::{at, eur, kettle, mug, order as order_id};
 use crate::fulfilment::fixtures::{
     Shop, already_captured, authorised, captured, refunded, refused, types,
@@ -103,7 +103,11 @@ impl Log {
     }
 
     fn codes(&self) -> Vec<&'static str> {
-        self.found().iter().map(Finding::code).collect()
+        let codes: Vec<_> = self.found().iter().map(Finding::code).collect();
+        for code in &codes {
+            assert!(Finding::CODES.contains(code), "{code} is not listed");
+        }
+        codes
     }
 }
 
@@ -125,6 +129,15 @@ impl Told {
             Self::Stock(_, event) => event.event_type(),
         }
     }
+}
+
+/// The order folded from everything that was told.
+fn folded(log: &Log) -> OrderAudit {
+    let mut order = OrderAudit::new(order_id(1));
+    for (_, told) in &log.0 {
+        assert_eq!(order.apply(told.fact()), []);
+    }
+    order
 }
 
 fn completed() -> Shop {
@@ -508,4 +521,48 @@ fn every_finding_says_what_is_wrong_and_has_a_word_of_its_own() {
         "0.00 EUR are kept for a confirmed order of 42.00 EUR"
     );
     assert_eq!(finding.code(), "not_paid");
+}
+
+#[test]
+fn of_an_order_at_rest_its_histories_and_a_word_are_enough_to_go_on() {
+    let mut declined = Shop::open();
+    declined.answer(refused());
+    for (shop, rest) in [
+        (completed(), AtRest::Sold),
+        (put_back(), AtRest::PutBack),
+        (given_back(), AtRest::PutBack),
+        (declined, AtRest::NeverHeld),
+    ] {
+        let whole = folded(&Log::of(&shop));
+        assert_eq!(whole.at_rest(), Some(rest));
+        let (saga, order, payment) = (shop.saga, shop.order, shop.payment);
+        assert_eq!(
+            OrderAudit::taken_up(order_id(1), rest, saga, order, payment),
+            whole
+        );
+    }
+}
+
+#[test]
+fn an_order_that_runs_or_does_not_balance_is_not_at_rest() {
+    assert_eq!(folded(&Log::of(&Shop::open())).at_rest(), None);
+    let mut being_paid = Shop::open();
+    being_paid.answer(authorised());
+    assert_eq!(folded(&Log::of(&being_paid)).at_rest(), None);
+    let unpaid = Log::of(&completed()).without("payment.captured");
+    assert_eq!(folded(&unpaid).at_rest(), None);
+    let still_held = Log::of(&put_back()).without("inventory.released");
+    assert_eq!(folded(&still_held).at_rest(), None);
+}
+
+#[test]
+fn units_that_are_put_aside_for_nobody_are_found() {
+    let log = Log(vec![(0, Told::Stock(mug(), held(order_id(1), 2)))]);
+    assert_eq!(log.found(), [Finding::SagaMissing]);
+    let log = log.and(Told::Stock(mug(), released(order_id(1), 2)));
+    assert_eq!(
+        log.offences(Scope::Now),
+        [],
+        "somebody has put them back: nothing is wrong any more"
+    );
 }

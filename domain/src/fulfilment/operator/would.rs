@@ -143,6 +143,9 @@ fn of_payment(world: &World<'_>, events: &[payment::Event]) -> Vec<String> {
                 ),
                 None => format!("record {} as settled by you", e.amount),
             },
+            payment::Event::RefundFailed(e) => {
+                format!("book {} as come back ({})", e.amount, e.refund_id)
+            }
             payment::Event::Declined(_)
             | payment::Event::CaptureRefused(_)
             | payment::Event::VoidRefused(_)

@@ -2,7 +2,7 @@
 
 use event_schema::Timestamp;
 use event_schema::fulfilment::{self as event, Cause, OperatorVerb, Step};
-use event_schema::ids::{CommandId, EffectId};
+use event_schema::ids::{CommandId, EffectId, OrderId};
 
 use super::{Pending, Saga, Stage, State, StepRecord, StepState};
 use crate::fulfilment::steps::{Kind, Place, StepSpec, forward, table};
@@ -51,11 +51,16 @@ impl Saga {
         self.steps.iter().find(|record| record.step == step)
     }
 
-    /// Whether an effect is the newest one of a step.
-    pub(in crate::fulfilment) fn knows(&self, effect_id: EffectId) -> bool {
-        self.steps
-            .iter()
-            .any(|record| record.effect_id == Some(effect_id))
+    /// Whether an effect is one of this order's saga, of any of a step's openings: what seemed never to have happened may
+    /// have happened after all.
+    pub(in crate::fulfilment) fn knows(&self, order_id: OrderId, effect_id: EffectId) -> bool {
+        self.steps.iter().any(|record| {
+            let mut openings = (1..=record.opening).rev();
+            record.effect_id == Some(effect_id)
+                || openings.any(|opening| {
+                    EffectId::of(order_id, record.step.as_str(), opening) == effect_id
+                })
+        })
     }
 
     /// Whether the saga has ended.

@@ -5,7 +5,7 @@ use super::unsettled::{exhaust, waiting_at};
 use crate::fixtures::{eur, mug};
 use crate::fulfilment::fixtures::{
     Shop, action_required, already_captured, authorised, authorised_as, cancel, captured, ordered,
-    refunded, refused, types, unknown,
+    refund_failed, refunded, refused, types, unknown,
 };
 use crate::fulfilment::{
     Action, Answer, Decision, Input, MOST_LATE_OUTCOMES, Rejection, Stage, Status, Step,
@@ -202,4 +202,20 @@ fn another_payment_after_a_refund_settled_outside_is_told_too() {
     told(&mut shop, Step::Authorise, authorised_as("pi_2"));
     assert!(matches!(shop.saga().stage, Stage::Closed(_)));
     assert_eq!(shop.saga().late.len(), 1);
+}
+
+#[test]
+fn a_refund_that_the_bank_returns_after_the_close_is_in_the_books_once() {
+    let mut shop = closed_at(Step::Refund);
+    told(&mut shop, Step::Refund, refunded());
+    let stage = shop.saga().stage.clone();
+    let batch = told(&mut shop, Step::Refund, refund_failed("re_1"));
+    assert_eq!(
+        types(&batch),
+        ["fulfilment.late_outcome_recorded", "payment.refund_failed"]
+    );
+    assert_eq!(shop.payment.refundable(), Some(eur(4200)));
+    assert_eq!(shop.saga().stage, stage);
+    let again = told(&mut shop, Step::Refund, refund_failed("re_1"));
+    assert_eq!(again, Decision::default());
 }

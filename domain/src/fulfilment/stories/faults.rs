@@ -265,6 +265,7 @@ impl Telling {
         }
         if self.breaks(step, Fault::Unknown) {
             return self.answer(Answer::Unknown {
+                after: None,
                 detail: "connection reset".into(),
                 reachable: true,
             });

@@ -4,10 +4,10 @@ use event_schema::order::CancelReason;
 
 use crate::fixtures::{eur, mug};
 use crate::fulfilment::fixtures::{
-    Shop, action_required, already_captured, authorised, authorised_as, captured, refunded,
-    refused, types, unknown,
+    Shop, action_required, already_captured, authorised, authorised_as, captured, ordered,
+    refund_failed, refunded, refused, types, unknown,
 };
-use crate::fulfilment::{Answer, Cause, Decision, Input, Stage, Status, Step};
+use crate::fulfilment::{Action, Answer, Cause, Decision, Input, Stage, Status, Step};
 use crate::payment;
 
 /// A look-up under the reference of the first effect, made because a callback told something.
@@ -187,6 +187,60 @@ fn a_late_success_of_another_sum_is_let_go_if_set_aside_and_needs_a_person_if_ta
         (stuck.step, stuck.cause),
         (Step::Refund, Cause::AmountMismatch)
     );
+}
+
+/// A look-up of the refund, made because the provider told what became of it.
+fn refund_looked_up(shop: &Shop, answer: Answer) -> Input {
+    Input::Answered {
+        step: Step::Refund,
+        effect_id: shop.effect(Step::Refund),
+        answer,
+    }
+}
+
+#[test]
+fn a_refund_that_the_bank_returns_after_the_end_needs_a_person_once_and_can_be_tried_again() {
+    let mut shop = declined();
+    shop.input(looked_up(&shop, already_captured()));
+    shop.answer(refunded());
+    assert_eq!(shop.status(), Status::Compensated);
+    let another = refund_looked_up(&shop, refund_failed("re_0"));
+    assert_eq!(shop.input(another), Decision::default(), "an older refund");
+
+    let failed = refund_looked_up(&shop, refund_failed("re_1"));
+    let batch = shop.input(failed.clone());
+    assert_eq!(
+        types(&batch),
+        [
+            "fulfilment.unwinding_began",
+            "fulfilment.step_ended",
+            "fulfilment.needs_operator",
+            "payment.refund_failed"
+        ]
+    );
+    let stuck = shop.saga().stuck.as_ref().unwrap();
+    assert_eq!(
+        (stuck.step, stuck.cause, shop.payment.status),
+        (
+            Step::Refund,
+            Cause::RefundRefused,
+            payment::Status::RefundPending
+        )
+    );
+    assert_eq!(shop.payment.refundable(), Some(eur(4200)));
+    assert_eq!(shop.input(failed.clone()), Decision::default(), "once");
+
+    shop.order_by_operator(ordered(1, Action::Retry { step: None }));
+    shop.answer(Answer::Refunded {
+        refund_id: "re_2".into(),
+        amount: eur(4200),
+    });
+    assert_eq!(
+        (shop.status(), shop.payment.status),
+        (Status::Compensated, payment::Status::Refunded)
+    );
+    assert_eq!(shop.input(failed), Decision::default(), "it is an old one");
+    assert_eq!(shop.offences(), vec![]);
 }
 
 #[test]

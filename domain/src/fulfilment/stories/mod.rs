@@ -4,6 +4,7 @@
 mod ahead;
 mod back;
 mod closed;
+mod contradicting;
 mod explained;
 mod faults;
 mod hold_expiry;

@@ -409,9 +409,28 @@ fn a_step_is_opened_five_times_at_most() {
 fn what_outsiders_say_is_kept_within_a_limit() {
     let mut shop = Shop::open();
     shop.answer(Answer::Unknown {
+        after: None,
         detail: "ä".repeat(100_000),
         reachable: true,
     });
     let record = shop.saga().step(Step::Authorise).unwrap();
     assert_eq!(record.detail.as_ref().unwrap().chars().count(), 500);
+}
+
+#[test]
+fn a_pause_that_the_provider_asks_for_while_nobody_knows_is_recorded_and_costs_nothing_of_the_budget()
+ {
+    let (mut shop, mut asked) = (Shop::open(), Shop::open());
+    let unknown = |after| Answer::Unknown {
+        after,
+        detail: "503".into(),
+        reachable: true,
+    };
+    shop.answer(unknown(None));
+    let before = asked.now();
+    asked.answer(unknown(Some(Duration::from_secs(90))));
+    let pause = asked.saga.deadline().unwrap().duration_since(before);
+    assert_eq!(pause.as_secs(), 90);
+    let used = |shop: &Shop| shop.saga.pending().unwrap().budget_used_ms;
+    assert_eq!(used(&asked), used(&shop));
 }

@@ -170,6 +170,8 @@ fn tell_of_payment(
         | Event::Voided(_)
         | Event::VoidRefused(_)
         | Event::RefundRefused(_)
+        // A person is told, and asks the customer where the money may go instead.
+        | Event::RefundFailed(_)
         | Event::OutcomeUnknown(_)
         | Event::CallbackRecorded(_)
         // Whoever settled it outside has told the customer himself, in what way the money goes.

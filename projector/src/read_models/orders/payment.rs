@@ -137,6 +137,14 @@ impl Payment {
                 self.status = Status::RefundPending;
                 self.refuse("refund", e.code, e.message, at);
             }
+            Event::RefundFailed(e) => {
+                // Money that the customer's bank returned did not go back.
+                self.refunded = self.refunded.saturating_sub(e.amount.amount).max(0);
+                self.refunds
+                    .retain(|refund| refund.refund_id != e.refund_id);
+                self.status = Status::RefundPending;
+                self.refuse("refund", e.code, e.message, at);
+            }
             Event::OutcomeUnknown(e) => {
                 if self.status != Status::RefundPending {
                     self.status = Status::Unknown;

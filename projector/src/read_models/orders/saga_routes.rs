@@ -6,6 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use event_schema::Timestamp;
+use event_schema::fulfilment::Cause;
 use service_kit::cursor::{Page, PageParams, PageRequest};
 use service_kit::extract::{Path, Query};
 use service_kit::{Access, ApiRouter, Problem, Role, routes};
@@ -15,6 +16,7 @@ use super::row::Row;
 use super::saga::{StepRow, StockLine};
 use super::show::Amounts;
 use crate::http::{Answer, Asked, ReadSide, database};
+use crate::projection::is_newer;
 
 const READS: &[&str] = &[NAME];
 const ADMINS: Access = Access::Roles(&[Role::Admin]);
@@ -107,19 +109,24 @@ async fn list(
 ) -> Result<Answer<Page<SagaView>>, Problem> {
     let reading = read.reading(asked, READS, None).await?;
     let (at, id) = page.after.unzip();
-    let rows: Vec<Row> = sqlx::query_as(
-        "select * from read.orders
-         where saga_status is not null
-           and ($1::text is null or saga_status = $1)
-           and ($2::text is null or saga_step = $2)
-           and ($3::timestamptz is null or (created_at, id) < ($3, $4))
-         order by created_at desc, id desc limit $5",
+    // Of a saga that is set aside the rows know only what was before.
+    let rows: Vec<Kept> = sqlx::query_as(
+        "select o.*, p.cause as parked_cause, p.parked_at
+         from read.orders o left join read.parked p on p.projection = $6 and p.key = o.id
+         where o.saga_status is not null
+           and ($1::text is null
+                or (p.key is null and o.saga_status = $1)
+                or (p.key is not null and $1 = 'needs_operator'))
+           and ($2::text is null or o.saga_step = $2)
+           and ($3::timestamptz is null or (o.created_at, o.id) < ($3, $4))
+         order by o.created_at desc, o.id desc limit $5",
     )
     .bind(filter.status)
     .bind(filter.step)
     .bind(at.map(jiff_sqlx::Timestamp::from))
     .bind(id)
     .bind(page.fetch())
+    .bind(NAME)
     .fetch_all(read.pool())
     .await
     .map_err(database)?;
@@ -127,7 +134,7 @@ async fn list(
         data,
         next_cursor,
         has_more,
-    } = Page::from_surplus(rows, page.limit, |row| (row.created_at, row.id));
+    } = Page::from_surplus(rows, page.limit, |kept| (kept.row.created_at, kept.row.id));
     let data = data.into_iter().filter_map(view).collect();
     Ok(reading.answer(Page {
         data,
@@ -147,18 +154,54 @@ async fn show(
     Path(id): Path<Uuid>,
 ) -> Result<Answer<SagaView>, Problem> {
     let reading = read.reading(asked, READS, Some(id)).await?;
-    let row: Option<Row> = sqlx::query_as("select * from read.orders where id = $1")
-        .bind(id)
-        .fetch_optional(read.pool())
-        .await
-        .map_err(database)?;
-    let saga = row
+    let kept: Option<Kept> = sqlx::query_as(
+        "select o.*, p.cause as parked_cause, p.parked_at
+         from read.orders o left join read.parked p on p.projection = $2 and p.key = o.id
+         where o.id = $1",
+    )
+    .bind(id)
+    .bind(NAME)
+    .fetch_optional(read.pool())
+    .await
+    .map_err(database)?;
+    let saga = kept
         .and_then(view)
         .ok_or_else(|| reading.nothing(format!("there is no saga {id}")))?;
     Ok(reading.answer(saga))
 }
 
-fn view(row: Row) -> Option<SagaView> {
+/// A row, and what is wrong with the events that come after it.
+#[derive(sqlx::FromRow)]
+struct Kept {
+    #[sqlx(flatten)]
+    row: Row,
+    parked_cause: Option<String>,
+    parked_at: Option<jiff_sqlx::Timestamp>,
+}
+
+fn view(kept: Kept) -> Option<SagaView> {
+    let set_aside = kept.parked_cause.zip(kept.parked_at);
+    let view = of_row(kept.row)?;
+    let Some((detail, at)) = set_aside else {
+        return Some(view);
+    };
+    // The saga's owner cannot go on from such an event either: it has set the saga aside, for the same cause.
+    let cause = if is_newer(&detail) {
+        Cause::VersionUnsupported
+    } else {
+        Cause::Poisoned
+    };
+    Some(SagaView {
+        status: "needs_operator".to_owned(),
+        cause: Some(cause.as_str().to_owned()),
+        since: at.to_jiff(),
+        deadline: None,
+        detail: Some(detail),
+        ..view
+    })
+}
+
+fn of_row(row: Row) -> Option<SagaView> {
     let saga = row.saga?.0;
     let currency = row.currency?;
     let step = |step: StepRow| SagaStep {

@@ -298,6 +298,18 @@ impl PaymentProvider for Stripe {
         self.list::<WireRefund, _>("/v1/refunds", &query, |refund| refund.metadata.names(call))
             .await
     }
+
+    async fn find_whole_refund(
+        &self,
+        call: &Call,
+        payment_id: &str,
+    ) -> Result<Search<Refund>, Fault> {
+        let query = [("payment_intent", payment_id.to_owned())];
+        self.list::<WireRefund, _>("/v1/refunds", &query, |refund| {
+            refund.gives_back(call.amount)
+        })
+        .await
+    }
 }
 
 /// A read of something that is not there is an answer; one that is refused says nothing about what is there.

@@ -109,6 +109,16 @@ pub(super) struct WireRefund {
     pub(super) metadata: Metadata,
 }
 
+impl WireRefund {
+    /// Whether it gives exactly this back, or is on its way to.
+    pub(super) fn gives_back(&self, sum: Money) -> bool {
+        let stands = matches!(self.status.as_deref(), Some("succeeded" | "pending"));
+        stands
+            && self.amount == sum.amount
+            && self.currency.eq_ignore_ascii_case(sum.currency.code())
+    }
+}
+
 #[derive(Debug, Default, Clone, Deserialize)]
 pub(super) struct WireError {
     #[serde(rename = "type")]
