@@ -79,7 +79,7 @@ impl Shop {
             parts: vec![Part {
                 subject,
                 expected,
-                seen: Some(seen),
+                seen: event_store::Seen::At(seen),
                 events: vec![new],
             }],
             conditions: vec![],
