@@ -8,6 +8,7 @@
 
 mod accounts;
 mod kills;
+mod logs;
 mod operators;
 mod roles;
 mod seed;
