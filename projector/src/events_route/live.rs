@@ -50,7 +50,13 @@ pub(super) struct Params {
 #[utoipa::path(
     get, path = "/v1/events/live", tag = "events", operation_id = "follow_events",
     params(Params, ("Last-Event-ID" = Option<u64>, Header, description = "The last position that was seen")),
-    responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String))
+    responses(
+        (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
+        (status = 400, description = "`position_unknown`: the log never gave out this position; `invalid_header`",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`busy`: too many follow already; `broker_unavailable`", body = Problem,
+            content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn live(
     State(read): State<ReadSide>,

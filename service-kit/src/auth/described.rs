@@ -23,7 +23,7 @@ const RATE_LIMITED: &str = "`rate_limited`: too much at once from this caller; s
 const INTERNAL: &str =
     "`internal`: a mistake of ours; the request's id leads to it in the service's log";
 const UNAVAILABLE: &str = "Come back after `Retry-After`: `busy`: too many requests at this moment; `timed_out`: not \
-    answered in time";
+    answered in time; `broker_unavailable`, `database_unavailable`: a server behind is away";
 
 /// Adds what is not said yet. A description names its codes in backticks, the one to expect first.
 pub(super) fn describe(operation: &mut Operation, path: &str, access: Access) {

@@ -1,6 +1,7 @@
 //! Serving HTTP: the layers that every request passes, health, metrics, and a graceful end.
 
 pub mod client_address;
+mod cors;
 mod health;
 mod layers;
 mod rate_limit;

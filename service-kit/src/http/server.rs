@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use utoipa::openapi::OpenApi;
 
+use super::cors;
 use super::health::{self, Readiness};
 use super::layers::{self, Gate};
 use super::rate_limit::{Limiter, RateLimit};
@@ -17,7 +18,7 @@ use super::request_id;
 use crate::auth::{ApiRouter, RouteRule};
 use crate::extract::DEFAULT_BODY_LIMIT_BYTES;
 use crate::openapi;
-use crate::settings::Settings;
+use crate::settings::{CorsOrigins, Settings};
 use crate::signing::Tokens;
 
 /// How long an answer may take to begin. Endless answers (SSE) begin at once, so they are not touched by it.
@@ -32,6 +33,8 @@ pub struct HttpLimits {
     pub trusted_hops: usize,
     /// From where admins may act; `None` is everywhere.
     pub admin_nets: Option<Vec<IpNet>>,
+    /// Whose pages may read our answers in a browser; `None` is nobody's but our own.
+    pub cors_origins: Option<CorsOrigins>,
     /// How much one caller may ask; `None` is without limit.
     pub rate_limit: Option<RateLimit>,
     /// How long an answer may take to begin.
@@ -45,6 +48,7 @@ impl Default for HttpLimits {
         Self {
             trusted_hops: 0,
             admin_nets: None,
+            cors_origins: None,
             rate_limit: Some(RateLimit::default()),
             time_limit: REQUEST_TIME_LIMIT,
             max_in_flight: MAX_IN_FLIGHT,
@@ -57,6 +61,7 @@ impl From<&Settings> for HttpLimits {
         Self {
             trusted_hops: settings.trusted_hops,
             admin_nets: settings.admin_nets.clone(),
+            cors_origins: settings.cors_origins.clone(),
             rate_limit: settings.rate_limit.then(RateLimit::default),
             ..Self::default()
         }
@@ -150,7 +155,7 @@ impl ServerBuilder {
             time_limit: self.limits.time_limit,
         });
         // Each `layer` goes around those before it: the last line is the outermost.
-        let router = router
+        let mut router = router
             .fallback(layers::no_route)
             .layer(DefaultBodyLimit::max(DEFAULT_BODY_LIMIT_BYTES))
             .layer(from_fn_with_state(Arc::clone(&gate), layers::limit))
@@ -158,7 +163,12 @@ impl ServerBuilder {
             .merge(health::router(self.readiness))
             .layer(from_fn_with_state(gate, layers::authenticate))
             .layer(from_fn(layers::catch_panic))
-            .layer(from_fn(layers::speak_problem))
+            .layer(from_fn(layers::speak_problem));
+        if let Some(origins) = self.limits.cors_origins {
+            // Around everything that refuses: a page has to be able to read why.
+            router = router.layer(from_fn_with_state(Arc::new(origins), cors::layer));
+        }
+        let router = router
             .layer(from_fn(layers::observe))
             .layer(from_fn(request_id::layer));
         (router, document, table)

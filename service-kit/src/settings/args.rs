@@ -16,7 +16,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::reader::Reader;
 use super::values::{
-    default_instance, parse_avatar_place, parse_http_url, parse_instance, parse_nets, parse_switch,
+    default_instance, parse_avatar_place, parse_http_url, parse_instance, parse_nets,
+    parse_origins, parse_switch,
 };
 use super::{
     AvatarPlace, FirstAdmin, InvalidSettings, LogFormat, OidcSettings, PaymentSettings, Settings,
@@ -140,6 +141,14 @@ pub struct SettingsArgs {
         global = true
     )]
     pub admin_nets: Option<String>,
+    /// Origins whose pages may use the API from a browser, separated by commas [default: none].
+    #[arg(
+        long,
+        env = "WAYBILL_CORS_ORIGINS",
+        value_name = "ORIGIN,…|*",
+        global = true
+    )]
+    pub cors_origins: Option<String>,
     /// Whether callers are limited in how much they ask [default: on].
     #[arg(long, env = "WAYBILL_RATE_LIMIT", value_name = "on|off", global = true)]
     pub rate_limit: Option<String>,
@@ -369,6 +378,11 @@ impl SettingsArgs {
                 self.admin_nets.as_deref(),
                 None,
                 parse_nets,
+            ),
+            cors_origins: reader.optional(
+                "WAYBILL_CORS_ORIGINS",
+                self.cors_origins.as_deref(),
+                parse_origins,
             ),
             rate_limit: reader.value(
                 "WAYBILL_RATE_LIMIT",

@@ -50,6 +50,8 @@ pub struct Settings {
     pub trusted_hops: usize,
     /// From where admins may act; `None` is everywhere.
     pub admin_nets: Option<Vec<IpNet>>,
+    /// Whose pages may read our answers in a browser; `None` is nobody's but our own.
+    pub cors_origins: Option<CorsOrigins>,
     /// Whether callers are limited in how much they ask.
     pub rate_limit: bool,
     /// An outside provider whose tokens are accepted too.
@@ -131,6 +133,24 @@ impl fmt::Display for AvatarPlace {
         match self {
             Self::Folder(folder) => write!(f, "file://{}", folder.display()),
             Self::Bucket(url) => f.write_str(url),
+        }
+    }
+}
+
+/// Whose pages may read our answers in a browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CorsOrigins {
+    /// Everybody's.
+    Any,
+    /// Those of these origins, each written as browsers write it.
+    These(Vec<String>),
+}
+
+impl fmt::Display for CorsOrigins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::These(origins) => f.write_str(&origins.join(",")),
         }
     }
 }
@@ -250,6 +270,10 @@ impl Settings {
                         shown.join(",")
                     },
                 ),
+            ),
+            (
+                "WAYBILL_CORS_ORIGINS",
+                text(self.cors_origins.as_ref().map(CorsOrigins::to_string)),
             ),
             (
                 "WAYBILL_RATE_LIMIT",

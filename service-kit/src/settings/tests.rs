@@ -44,6 +44,7 @@ fn without_anything_set_the_documented_defaults_hold() {
     assert_eq!(settings.stream_replicas, 1);
     assert_eq!(settings.trusted_hops, 0);
     assert!(settings.admin_nets.is_none());
+    assert!(settings.cors_origins.is_none());
     assert!(settings.rate_limit);
     assert!(settings.payment.is_none());
     assert_eq!(settings.payment_answer_deadline, Duration::from_secs(5));
@@ -71,6 +72,7 @@ fn every_bad_value_is_named_not_only_the_first() {
         stream_replicas: text("0"),
         trusted_hops: text("-1"),
         admin_nets: text("10.0.0.0/33"),
+        cors_origins: text("https://shop.example/,https://other.example"),
         rate_limit: text("maybe"),
         payment_answer_deadline: text("5 seconds"),
         quote_ttl: text("0s"),
@@ -91,6 +93,7 @@ fn every_bad_value_is_named_not_only_the_first() {
         "WAYBILL_STREAM_REPLICAS",
         "WAYBILL_TRUSTED_HOPS",
         "WAYBILL_ADMIN_NETS",
+        "WAYBILL_CORS_ORIGINS",
         "WAYBILL_RATE_LIMIT",
         "WAYBILL_PAYMENT_ANSWER_DEADLINE",
         "WAYBILL_QUOTE_TTL",
@@ -107,7 +110,7 @@ fn every_bad_value_is_named_not_only_the_first() {
             "{expected} is missing in\n{error}"
         );
     }
-    assert_eq!(names.len(), 16, "{error}");
+    assert_eq!(names.len(), 17, "{error}");
     assert!(!error.to_string().contains("secret-password"));
 }
 
@@ -123,6 +126,29 @@ fn an_empty_variable_counts_as_not_set() {
     };
     let settings = args.resolve().unwrap();
     assert!(settings.nats_url.is_none() && settings.database_url.is_none());
+}
+
+#[test]
+fn pages_of_other_origins_are_allowed_by_name_or_all_and_the_setting_is_shown() {
+    let shown = |origins: &str| {
+        let settings = SettingsArgs {
+            cors_origins: text(origins),
+            ..SettingsArgs::default()
+        }
+        .resolve()
+        .unwrap();
+        let effective = settings.effective();
+        let line = effective
+            .iter()
+            .find(|(name, _)| *name == "WAYBILL_CORS_ORIGINS");
+        line.unwrap().1.clone()
+    };
+    assert_eq!(shown(""), "(not set)");
+    assert_eq!(shown("*"), "*");
+    assert_eq!(
+        shown("https://shop.example, http://localhost:5173"),
+        "https://shop.example,http://localhost:5173"
+    );
 }
 
 #[test]

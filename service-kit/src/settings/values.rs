@@ -1,12 +1,13 @@
 //! How single values of settings are written.
 
 use std::fs;
+use std::net::Ipv6Addr;
 use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::AvatarPlace;
+use super::{AvatarPlace, CorsOrigins};
 
 /// A secret is a line, not a document.
 const MAX_SECRET_FILE_BYTES: u64 = 64 * 1024;
@@ -74,6 +75,56 @@ pub(super) fn parse_nets(text: &str) -> Result<Option<Vec<IpNet>>, String> {
         })
         .collect::<Result<Vec<_>, _>>()
         .map(Some)
+}
+
+/// `*`, or origins separated by commas.
+pub(super) fn parse_origins(text: &str) -> Result<CorsOrigins, String> {
+    if text == "*" {
+        return Ok(CorsOrigins::Any);
+    }
+    text.split(',')
+        .map(|origin| parse_origin(origin.trim()))
+        .collect::<Result<_, _>>()
+        .map(CorsOrigins::These)
+}
+
+/// An origin, which is compared letter by letter: whatever no browser sends would never be met.
+fn parse_origin(text: &str) -> Result<String, String> {
+    let wrong = || format!("`{text}` is not an origin such as https://shop.example");
+    if text == "*" {
+        return Err("`*` is every origin and stands alone".to_owned());
+    }
+    let uri: http::Uri = text.parse().map_err(|_| wrong())?;
+    let (scheme, usual_port) = match uri.scheme_str() {
+        Some("http") => ("http", 80),
+        Some("https") => ("https", 443),
+        _ => return Err(wrong()),
+    };
+    let host = uri.host().and_then(host_of_origin).ok_or_else(wrong)?;
+    let port = match uri.port_u16().filter(|port| *port != usual_port) {
+        Some(port) => format!(":{port}"),
+        None => String::new(),
+    };
+    let origin = format!("{scheme}://{host}{port}");
+    if origin == text.to_ascii_lowercase() {
+        Ok(origin)
+    } else {
+        Err(format!(
+            "`{text}` is not an origin as browsers send it, which is {origin}"
+        ))
+    }
+}
+
+/// A host as browsers write it, or none if it cannot be one.
+fn host_of_origin(host: &str) -> Option<String> {
+    if let Some(address) = host.strip_prefix('[') {
+        let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
+        return Some(format!("[{address}]"));
+    }
+    let plain = host
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    (plain && !host.is_empty()).then(|| host.to_ascii_lowercase())
 }
 
 /// An http or https address, without a slash at its end.
@@ -220,6 +271,51 @@ mod tests {
         assert_eq!(nets.len(), 3);
         assert_eq!(nets[1].to_string(), "192.0.2.7/32");
         assert!(parse_nets("10.0.0.0/8,").is_err());
+    }
+
+    #[test]
+    fn origins_are_everybody_or_a_list_of_what_browsers_send() {
+        assert_eq!(parse_origins("*").unwrap(), CorsOrigins::Any);
+        let listed = "https://shop.example, http://localhost:5173,https://[2001:db8::1]:8443";
+        assert_eq!(
+            parse_origins(listed).unwrap().to_string(),
+            listed.replace(' ', "")
+        );
+        assert_eq!(
+            parse_origins("https://Shop.Example").unwrap().to_string(),
+            "https://shop.example"
+        );
+        for text in [
+            "null",
+            "shop.example",
+            "ftp://shop.example",
+            "https://",
+            "https://*.shop.example",
+            "https://shop.example,",
+            "https://shop.example,*",
+            "https://shop example",
+            "https://[2001:db8::g]",
+            "https://läden.example",
+        ] {
+            assert!(parse_origins(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_an_origin_is_refused_with_the_origin_that_was_meant() {
+        for (text, meant) in [
+            ("https://shop.example/", "https://shop.example"),
+            ("https://shop.example/app", "https://shop.example"),
+            ("https://shop.example?x=1", "https://shop.example"),
+            ("https://ada@shop.example", "https://shop.example"),
+            ("https://shop.example:443", "https://shop.example"),
+            ("http://shop.example:80", "http://shop.example"),
+            ("https://[2001:DB8:0::1]", "https://[2001:db8::1]"),
+        ] {
+            let why = parse_origins(text).unwrap_err();
+            assert!(why.ends_with(&format!("which is {meant}")), "{why}");
+            assert_eq!(why.lines().count(), 1);
+        }
     }
 
     #[test]

@@ -135,3 +135,27 @@ pub async fn every_rpc_has_its_rule(shop: &mut Shop) {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// What the shop's setting opens to a page is the API over HTTP, also for the routes that rpcs stand for.
+pub async fn pages_of_other_origins_use_http_and_no_rpc(shop: &Shop, origin: &str) {
+    let client = reqwest::Client::new();
+    let asks_first = async |path: &str| {
+        client
+            .request(reqwest::Method::OPTIONS, format!("{}{path}", shop.url()))
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .send()
+            .await
+            .unwrap()
+    };
+    let allowed = asks_first("/v1/orders").await;
+    assert_eq!(allowed.status().as_u16(), 204);
+    assert_eq!(allowed.headers()["access-control-allow-origin"], origin);
+    let refused = asks_first("/waybill.v1.OrderService/ListOrders").await;
+    assert_eq!(refused.status().as_u16(), 405);
+    assert!(
+        !refused
+            .headers()
+            .contains_key("access-control-allow-origin")
+    );
+}

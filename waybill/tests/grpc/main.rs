@@ -61,7 +61,9 @@ pub fn reason(status: &Status) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shop_speaks_grpc_on_the_port_of_http() {
-    let mut shop = Shop::start(WAYBILL, &[]).await;
+    let origin = "https://shop.example";
+    let mut shop = Shop::start(WAYBILL, &[("WAYBILL_CORS_ORIGINS", origin)]).await;
+    access::pages_of_other_origins_use_http_and_no_rpc(&shop, origin).await;
     tools::a_generic_client_finds_every_service_and_its_health(&shop).await;
     orders::an_order_is_placed_followed_and_confirmed(&mut shop).await;
     orders::refusals_have_their_code_and_their_details(&mut shop).await;

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod kills;
+mod logs;
 mod operators;
 mod operators_page;
 mod roles;
