@@ -161,6 +161,12 @@ async fn a_build_that_cannot_carry_a_live_saga_takes_no_work_and_names_it_until_
     .await;
     assert!(shop.owners().await.is_empty());
     assert_eq!(shop.shown(waiting).await, None);
+    eventually("a person finds it among what needs a person", async || {
+        let line = shop.attention("version_unsupported", strange).await;
+        line.is_some_and(|line| line.contains("7:0badc0de"))
+    })
+    .await;
+    assert_eq!(shop.attention("version_unsupported", waiting).await, None);
     // Whoever began it ends it; then there is nothing in the way any more.
     shop.force(strange, vec![Event::Completed(Completed {})])
         .await;
@@ -174,6 +180,7 @@ async fn a_build_that_cannot_carry_a_live_saga_takes_no_work_and_names_it_until_
     })
     .await;
     shop.reaches(strange, Verdict::Completed).await;
+    assert_eq!(shop.attention("version_unsupported", strange).await, None);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use event_schema::ids::{EffectId, OrderId};
 use event_schema::order::{CancelReason, PaymentMethod};
 use saga_orchestrator::provider::{Call, PaymentProvider};
 use saga_orchestrator::status::Verdict;
+use support::audit::offences;
 use support::callbacks;
 use support::orchestrator::{Orchestrator, settings};
 use support::sandbox::Provider;
@@ -672,6 +673,34 @@ async fn a_refund_that_the_bank_returns_after_the_end_is_shown_to_a_person_and_c
     tried.unwrap();
     shop.reaches(order, Verdict::Compensated).await;
     assert_eq!(provider.total(order, "kept").await, 0);
+}
+
+#[tokio::test]
+async fn money_of_a_completed_order_that_is_given_back_in_the_dashboard_is_in_the_books_and_does_not_balance()
+ {
+    let shop = Arc::new(Shop::open().await);
+    let ear = callbacks::listen(shop.clone()).await;
+    let provider = Provider::start_with(Some(&ear)).await;
+    let _orchestrator = Orchestrator::start(&shop, &provider);
+    let product = shop.stocked(5).await;
+    let order = shop.order(product, 2, "pm_card_visa").await;
+    shop.reaches(order, Verdict::Completed).await;
+    let before = shop.history(order).await.len();
+    assert!(provider.refund_by_hand(order).await);
+    eventually("it is in the books", async || {
+        shop.payment_state(order).await.status == Status::Refunded
+    })
+    .await;
+    let shown = shop.reaches(order, Verdict::Completed).await;
+    assert_eq!(shop.history(order).await.len(), before, "{shown:?}");
+    let offences = offences(&shop, order, product).await;
+    let found: Vec<&str> = offences.iter().map(|found| found.finding.code()).collect();
+    assert_eq!(found, ["not_paid"]);
+    assert_eq!(shop.stock(product).await.available, 3);
+    assert!(matches!(
+        shop.order_state(order).await,
+        order::State::Confirmed(_)
+    ));
 }
 
 fn success_of(session_id: Option<String>) -> domain::payment::RecordCallback {

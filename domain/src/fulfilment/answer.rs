@@ -7,7 +7,7 @@ use event_schema::fulfilment::Step;
 use event_schema::ids::EffectId;
 
 use super::draft::Draft;
-use super::{Rejection, Stage, attempt, authorise, capture, closed, late, refund, void};
+use super::{Rejection, Stage, attempt, authorise, capture, closed, completed, late, refund, void};
 
 /// What came of a call or of a look-up. No answer, a broken connection or a 5xx is `Unknown`, never `Refused`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Answer {
 }
 
 /// An answer to the open effect counts; to any other one it changes nothing, unless it is a success after the end. After
-/// a person has ended the saga it only enters the books.
+/// the order is completed, or a person has ended the saga, it only enters the books.
 pub(super) fn answered(
     draft: &mut Draft<'_>,
     step: Step,
@@ -125,6 +125,9 @@ pub(super) fn answered(
     answer: Answer,
 ) -> Result<(), Rejection> {
     match &draft.saga.stage {
+        Stage::Completed if draft.saga.knows(draft.world.order_id, effect_id) => {
+            return completed::answered(draft, answer);
+        }
         Stage::Completed => return Ok(()),
         Stage::Compensated { reason } => {
             let reason = *reason;

@@ -31,6 +31,7 @@ mod authorise;
 mod cancel;
 mod capture;
 mod closed;
+mod completed;
 mod draft;
 mod explain;
 mod hold_expiry;

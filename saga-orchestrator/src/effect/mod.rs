@@ -189,6 +189,19 @@ pub async fn look_up(provider: &dyn PaymentProvider, call: &Call, task: &Task) -
         } => void::look(provider, authorisation, means).await,
         Task::Refund { payment_id } => refund::look(provider, call, payment_id).await,
     };
+    of_search(looked)
+}
+
+/// Whether anybody has given back all of what a call has taken, past us.
+pub async fn look_for_refund(
+    provider: &dyn PaymentProvider,
+    call: &Call,
+    payment_id: &str,
+) -> Looked {
+    of_search(refund::look_for_any(provider, call, payment_id).await)
+}
+
+fn of_search(looked: Result<Search<Outcome>, Fault>) -> Looked {
     match looked {
         Ok(Search::Found(outcome)) => Looked::Found(outcome),
         Ok(Search::Nothing) => Looked::Nothing,

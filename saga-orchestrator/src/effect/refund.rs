@@ -101,6 +101,16 @@ pub(super) async fn look(
     Ok(found_refund(provider.find_refund(call, payment_id).await?))
 }
 
+/// Whether anybody has given all of it back, such as a person at the provider's dashboard.
+pub(super) async fn look_for_any(
+    provider: &dyn PaymentProvider,
+    call: &Call,
+    payment_id: &str,
+) -> Result<Search<Outcome>, Fault> {
+    let found = provider.find_whole_refund(call, payment_id).await?;
+    Ok(found_refund(found))
+}
+
 fn found_refund(search: Search<Refund>) -> Search<Outcome> {
     match search {
         Search::Found(refund) => Search::Found(of(refund)),

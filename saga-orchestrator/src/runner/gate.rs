@@ -1,6 +1,7 @@
 //! Whether this build may work at all: it folds every live saga first, and refuses to take any share while there is one
 //! that it does not carry. A newer build that is rolled out too early stops here, and whoever runs goes on.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,11 +14,13 @@ use uuid::Uuid;
 
 use super::takeover::{self, TakeoverError};
 use super::{Context, Share};
-use crate::status::{SAGA_KEYS, SagaStatus, order_of_key, scan};
+use crate::status::{SAGA_KEYS, SagaStatus, order_of_key, refused, scan};
 
 /// A shut gate is looked at again after this: another build may have ended the sagas.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 const AGAIN_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// How long the list of those that need a person is given to be written.
+const POINTING_MAX: Duration = Duration::from_secs(5);
 /// Sagas that are folded at once.
 const FOLDS_AT_ONCE: usize = 32;
 /// Most sagas that are named; the number is told of all.
@@ -85,6 +88,7 @@ pub(super) async fn open(context: Arc<Context>) {
     loop {
         let pause = match uncarried(&context).await {
             Ok(none) if none.is_empty() => {
+                point_out(&context, &none).await;
                 context.gate.set(Verdict::Open);
                 return;
             }
@@ -93,6 +97,7 @@ pub(super) async fn open(context: Arc<Context>) {
                     tracing::error!("{}", refusal(&uncarried));
                     told.clone_from(&uncarried);
                 }
+                point_out(&context, &uncarried).await;
                 context.gate.set(Verdict::Shut(uncarried));
                 AGAIN_AFTER
             }
@@ -106,6 +111,42 @@ pub(super) async fn open(context: Arc<Context>) {
             }
         };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Takes off what was put up, as this build looks no more.
+pub(super) async fn leave(context: &Context) {
+    let is_shut = {
+        let verdict = context
+            .gate
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        matches!(&*verdict, Verdict::Shut(_))
+    };
+    if is_shut {
+        point_out(context, &[]).await;
+    }
+}
+
+/// A person finds the sagas that are in the way where those are found that need a person.
+pub(super) async fn point_out(context: &Context, uncarried: &[Uncarried]) {
+    let sagas: BTreeMap<Uuid, String> = uncarried
+        .iter()
+        .map(|saga| (saga.order, saga.why.clone()))
+        .collect();
+    let buckets = context.board.buckets();
+    let pointing = refused::point_out(buckets, &sagas, context.clock.now());
+    match tokio::time::timeout(POINTING_MAX, pointing).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "saga_attention does not name the sagas that are in the way as they are now");
+        }
+        Err(_) => {
+            tracing::warn!(
+                "saga_attention does not name the sagas that are in the way as they are now: no answer in time"
+            );
+        }
     }
 }
 

@@ -148,6 +148,8 @@ pub(crate) async fn run(context: Arc<Context>, instance: &str, shutdown: Cancell
     }
     context.draining.store(true, Ordering::SeqCst);
     gate.abort_all();
+    while gate.join_next().await.is_some() {}
+    gate::leave(&context).await;
     shares.drain().await;
     board_end.cancel();
     while board.join_next().await.is_some() {}
@@ -181,6 +183,8 @@ fn tell(context: &Context) {
 }
 
 async fn sweep_once(context: &Context) {
+    // What a build was kept from working by, and has not taken off: one that still is puts it up again.
+    gate::point_out(context, &[]).await;
     match sweep(context.board.buckets(), context.clock.now()).await {
         Ok(0) => {}
         Ok(removed) => tracing::info!(

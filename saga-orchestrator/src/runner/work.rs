@@ -10,7 +10,7 @@ use domain::fulfilment::{
 use domain::inventory::Inventory;
 use domain::payment::{self, Payment};
 use event_schema::ids::{EffectId, OrderId};
-use event_schema::{Actor, Metadata, Position, Recorded, Subject, Timestamp, Version};
+use event_schema::{Actor, EventSet, Metadata, Position, Recorded, Subject, Timestamp, Version};
 use event_store::Freshness;
 use uuid::Uuid;
 
@@ -181,7 +181,12 @@ impl Worker<'_> {
     async fn turn(&mut self, now: &Now, saga: &Saga) -> Result<Turn, Failure> {
         let look_up = std::mem::take(&mut self.look_up);
         match (&saga.stage, &saga.pending, &saga.stuck) {
-            (Stage::Completed, ..) => Ok(Turn::Done(Ended::Over)),
+            (Stage::Completed, ..) => {
+                if look_up && self.was_told_of_a_refund(now).await? {
+                    return self.look_for_refund(now, saga).await;
+                }
+                Ok(Turn::Done(Ended::Over))
+            }
             (Stage::Compensated { .. } | Stage::Closed(_), ..) => {
                 // A success may have arrived after everything was put back, or after a person had ended it.
                 if look_up {
@@ -220,6 +225,47 @@ impl Worker<'_> {
         };
         let told = newest("payment", "payment.callback_recorded").await?;
         Ok(told.is_some_and(|told| told > began))
+    }
+
+    /// Whether the newest that the provider has told of the payment is about money given back.
+    async fn was_told_of_a_refund(&self, now: &Now) -> Result<bool, Failure> {
+        let subject = Subject::history(payment::Event::AGGREGATE, self.order);
+        let fresh = Freshness::AtLeast(self.at_least.max(now.last.position));
+        let store = self.context.executor.store();
+        let history = store.load(&subject, Version::NONE, None, fresh).await?;
+        let mut told = history.events.iter().rev();
+        let Some(newest) = told.find(|event| event.event_type == "payment.callback_recorded")
+        else {
+            return Ok(false);
+        };
+        let read =
+            payment::Event::decode(&newest.event_type, newest.schema_version, &newest.payload);
+        match read {
+            Ok(payment::Event::CallbackRecorded(told)) => Ok(told.kind.contains("refund")),
+            Ok(_) | Err(_) => Ok(false),
+        }
+    }
+
+    /// The order is paid and its saga has ended: what somebody gave back past the shop enters the books.
+    async fn look_for_refund(&mut self, now: &Now, saga: &Saga) -> Result<Turn, Failure> {
+        let over = Turn::Done(Ended::Over);
+        let step = Step::Capture;
+        let capture = saga.step(step).and_then(|record| record.effect_id);
+        let paid = now.payment.provider_payment_id.clone();
+        let (Some(effect), Some(payment_id)) = (capture, paid) else {
+            return Ok(over);
+        };
+        let intent = self.intent(effect, now).await?;
+        let (call, _) = self.task(now, saga, step, effect, intent).await?;
+        metrics::counter!("waybill_saga_lookups_total", "step" => Step::Refund.as_str())
+            .increment(1);
+        let started = std::time::Instant::now();
+        let looked = effect::look_for_refund(&*self.context.provider, &call, &payment_id).await;
+        if let Looked::Found(outcome) = &looked {
+            self.told(Step::Refund, effect, outcome, started.elapsed());
+        }
+        self.heard(now, saga, Step::Refund, effect, looked, over)
+            .await
     }
 
     /// Money that was given back is looked up, because the customer's bank may have returned it; and every opening of the
@@ -412,6 +458,23 @@ impl Worker<'_> {
         metrics::counter!("waybill_saga_lookups_total", "step" => step.as_str()).increment(1);
         let started = std::time::Instant::now();
         let looked = effect::look_up(&*self.context.provider, &call, &task).await;
+        if let Looked::Found(outcome) = &looked {
+            self.told(step, effect_id, outcome, started.elapsed());
+        }
+        self.heard(now, saga, step, effect_id, looked, otherwise)
+            .await
+    }
+
+    /// Feeds what a look at the provider has shown.
+    async fn heard(
+        &mut self,
+        now: &Now,
+        saga: &Saga,
+        step: Step,
+        effect_id: EffectId,
+        looked: Looked,
+        otherwise: Turn,
+    ) -> Result<Turn, Failure> {
         let outcome = match looked {
             Looked::Found(outcome) => outcome,
             Looked::Nothing => return Ok(otherwise),
@@ -421,7 +484,6 @@ impl Worker<'_> {
                 )));
             }
         };
-        self.told(step, effect_id, &outcome, started.elapsed());
         if matches!(outcome, Outcome::Unknown { .. } | Outcome::Retry { .. }) {
             return Ok(otherwise);
         }

@@ -449,7 +449,7 @@ fn same_events_other_verdict(last: Written, shown: &SagaStatus) -> bool {
     last.position == shown.position && (last.verdict != shown.status || last.cause != shown.cause)
 }
 
-fn attention_key(cause: Cause, order: Uuid) -> String {
+pub(super) fn attention_key(cause: Cause, order: Uuid) -> String {
     format!("fulfilment.{}.{order}", cause.as_str())
 }
 

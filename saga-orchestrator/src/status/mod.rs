@@ -2,7 +2,8 @@
 //!
 //! `saga_status` is a projection of the histories: key `fulfilment.<order id>`, one line of ASCII JSON, the verdict
 //! first. It also holds what the orchestrators need among themselves: `_complete_to.<hex>` (every saga event of that
-//! share up to this position of this log is shown), `_owner.<hex>` and `_instance.<token>`.
+//! share up to this position of this log is shown), `_owner.<hex>`, `_instance.<token>`, and
+//! `_refused.<order id>` of a saga that keeps a build from working.
 //! `saga_attention` holds only what needs a person: key `fulfilment.<cause>.<order id>`, one line of text.
 
 use async_nats::Client;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 pub mod ascii;
 mod board;
 mod completeness;
+pub(crate) mod refused;
 mod saga;
 mod scan;
 mod sweep;

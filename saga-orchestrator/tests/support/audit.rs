@@ -1,6 +1,6 @@
 //! The domain's audit over what the log says of one order: its money and its stock, at every position.
 
-use domain::fulfilment::audit::{Entry, Fact, Scope, audit};
+use domain::fulfilment::audit::{Entry, Fact, Offence, Scope, audit};
 use domain::{fulfilment, inventory, order, payment};
 use event_schema::ids::{OrderId, ProductId};
 use event_schema::{EventSet, Recorded, Subject, Version};
@@ -43,6 +43,12 @@ async fn history(shop: &Shop, aggregate: &'static str, id: Uuid) -> Vec<Recorded
 
 /// Money and stock of the order balance at every position of the log.
 pub async fn balances(shop: &Shop, order: Uuid, product: ProductId) {
+    let offences = offences(shop, order, product).await;
+    assert!(offences.is_empty(), "{offences:#?}");
+}
+
+/// What does not balance of the order, at any position of the log.
+pub async fn offences(shop: &Shop, order: Uuid, product: ProductId) -> Vec<Offence> {
     let mut all: Vec<(Recorded, Owned)> = Vec::new();
     for event in history(shop, "fulfilment", order).await {
         let fact = Owned::Saga(decoded(&event));
@@ -66,6 +72,5 @@ pub async fn balances(shop: &Shop, order: Uuid, product: ProductId) {
         command_id: event.metadata.command_id,
         fact: owned.fact(),
     });
-    let offences = audit(OrderId(order), entries, Scope::EveryPosition);
-    assert!(offences.is_empty(), "{offences:#?}");
+    audit(OrderId(order), entries, Scope::EveryPosition)
 }

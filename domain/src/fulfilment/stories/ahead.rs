@@ -4,14 +4,14 @@ use event_schema::order::{self as order_events, CancelReason};
 use event_schema::testing::given;
 use event_schema::{Decider, Timestamp, fulfilment as event};
 
-use crate::fixtures::{at, kettle, mug, order as order_id};
+use crate::fixtures::{at, eur, kettle, mug, order as order_id};
 use crate::fulfilment::fixtures::{
     Shop, action_required, already_captured, authorised, cancel, captured, price, refunded,
     refused, types,
 };
 use crate::fulfilment::{
     Answer, Decision, Event, Fulfilment, Input, Line, Phase, Rejection, Start, State, Status, Step,
-    definition, react,
+    audit, definition, react,
 };
 use crate::fulfilment::{World, view};
 use crate::{order, payment};
@@ -424,4 +424,36 @@ fn operators_read_steps_money_and_stock_side_by_side() {
             .collect::<Vec<_>>(),
         [(0, 2), (0, 1)]
     );
+}
+
+#[test]
+fn money_of_a_completed_order_that_was_given_back_past_the_shop_is_in_the_books_and_found_by_the_audit()
+ {
+    let mut shop = Shop::open();
+    shop.answer(authorised());
+    shop.answer(captured());
+    let told = |shop: &Shop, amount| Input::Answered {
+        step: Step::Refund,
+        effect_id: shop.effect(Step::Capture),
+        answer: Answer::Refunded {
+            refund_id: "re_1".into(),
+            amount,
+        },
+    };
+    let part = told(&shop, eur(100));
+    assert_eq!(shop.input(part), Decision::default(), "a part of it");
+    let all = told(&shop, eur(4200));
+    let batch = shop.react(all.clone()).unwrap();
+    assert_eq!(types(&batch), ["payment.refunded"]);
+    let payment = batch
+        .payment
+        .iter()
+        .fold(shop.payment.clone(), payment::Payment::evolve);
+    assert_eq!(payment.status, payment::Status::Refunded);
+    assert_eq!(shop.status(), Status::Completed);
+    let found: Vec<&str> = audit::money_of(shop.saga(), &payment)
+        .iter()
+        .map(audit::Finding::code)
+        .collect();
+    assert_eq!(found, ["not_paid"]);
 }

@@ -144,6 +144,46 @@ async fn between_captured_and_confirmed_an_order_is_paid() {
 }
 
 #[tokio::test]
+async fn money_that_went_back_past_the_shop_is_shown_and_is_owed_again_when_the_bank_returns_it() {
+    let order = AnOrder::new();
+    let shop = a_shop_with(order).await;
+    shop.happens(order.by_card(&shop.shop).await).await;
+    shop.happens(order.held()).await;
+    shop.happens(order.confirmed()).await;
+    let path = format!("/v1/payments/{}", order.id);
+    let refunded = payment::Refunded {
+        refund_id: "re_1".into(),
+        amount: eur(1700),
+    };
+    shop.happens([to(order.id, [payment::Event::from(refunded)])])
+        .await;
+    assert_eq!(
+        stands(&shop, order).await,
+        ["confirmed", "refunded", "completed"]
+    );
+    let shown = shop.ask(&path).await.body;
+    assert_eq!(shown["refunds"].as_array().unwrap().len(), 1, "{shown}");
+    assert_eq!(shown["amounts"]["refunded"]["amount"], 1700);
+
+    let failed = payment::RefundFailed {
+        refund_id: "re_1".into(),
+        amount: eur(1700),
+        code: "expired_or_canceled_card".into(),
+        message: "the refund failed".into(),
+    };
+    shop.happens([to(order.id, [payment::Event::from(failed)])])
+        .await;
+    let shown = shop.ask(&path).await.body;
+    assert_eq!(shown["status"], "refund_pending");
+    assert_eq!(shown["refunds"], json!([]));
+    assert_eq!(shown["amounts"]["refunded"]["amount"], 0);
+    assert_eq!(
+        shown["refusal"]["code"], "expired_or_canceled_card",
+        "{shown}"
+    );
+}
+
+#[tokio::test]
 async fn a_declined_order_is_cancelled_with_its_reason() {
     let order = AnOrder::new();
     let shop = a_shop_with(order).await;
