@@ -162,6 +162,7 @@ impl Ground {
     /// Waits until every projection has passed the log's end.
     pub async fn caught_up(&self) -> u64 {
         let end = self.log_end().await;
+        let projections = projector::read_models::all().len();
         within("the projections stand at the log's end", || async {
             // A read side that was just made has not even begun.
             let there: i64 =
@@ -170,7 +171,7 @@ impl Ground {
                     .fetch_one(&self.pool)
                     .await
                     .ok()?;
-            (there == 5).then_some(end)
+            (usize::try_from(there) == Ok(projections)).then_some(end)
         })
         .await
     }

@@ -10,7 +10,16 @@ use testkit::{Person, Shop, answer, within};
 use crate::ground::{Ground, confirmed};
 use crate::provider::Provider;
 
-const NAMES: [&str; 5] = ["catalogue", "customers", "inbox", "inventory", "orders"];
+const NAMES: [&str; 8] = [
+    "catalogue",
+    "customers",
+    "inbox",
+    "inventory",
+    "orders",
+    "providers",
+    "resources",
+    "sales",
+];
 
 /// The orders of a day, by what became of them.
 struct Stories {

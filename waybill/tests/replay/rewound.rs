@@ -10,7 +10,16 @@ use testkit::{Shop, within};
 
 use crate::ground::{Ground, confirmed};
 
-const NAMES: [&str; 5] = ["catalogue", "customers", "inbox", "inventory", "orders"];
+const NAMES: [&str; 8] = [
+    "catalogue",
+    "customers",
+    "inbox",
+    "inventory",
+    "orders",
+    "providers",
+    "resources",
+    "sales",
+];
 
 /// What `/readyz?verbose` says when it is not ready; none when it is.
 async fn not_ready(shop: &Shop) -> Option<String> {

@@ -13,7 +13,16 @@ use tokio::task::spawn_blocking;
 
 use crate::WAYBILL;
 
-const NAMES: [&str; 5] = ["catalogue", "customers", "inbox", "inventory", "orders"];
+const NAMES: [&str; 8] = [
+    "catalogue",
+    "customers",
+    "inbox",
+    "inventory",
+    "orders",
+    "providers",
+    "resources",
+    "sales",
+];
 const RUNBOOK: &str = "docs/runbooks/log-rewound.md";
 
 pub struct House {
