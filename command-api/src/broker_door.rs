@@ -3,7 +3,7 @@
 //! A request is turned into the HTTP request that it stands for and passes the very same layers and handlers, so it has
 //! the same rules, the same command ids and the same answers. The body is JSON as over HTTP; what is part of the address
 //! there (`order_id`, `product_id`, `partner_id`) is a member of the body here. Headers: `Authorization`,
-//! `Idempotency-Key`, `If-Match`. Errors are in the service error headers, with the problem as the body.
+//! `Idempotency-Key`, `If-Match`, `traceparent`. Errors are in the service error headers, with the problem as the body.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,7 @@ use uuid::Uuid;
 use service_kit::http::{HttpLimits, ServerBuilder};
 use service_kit::problem::FieldError;
 use service_kit::signing::Tokens;
+use service_kit::telemetry::traces;
 use service_kit::{ApiRouter, Problem, Shutdown, extract, idempotency};
 
 use crate::answer::POSITION;
@@ -45,10 +46,11 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// That a person is to be erased when his account is closed.
 const ERASE: &str = "erase";
-const PASSED_IN: [HeaderName; 3] = [
+const PASSED_IN: [HeaderName; 4] = [
     AUTHORIZATION,
     HeaderName::from_static(idempotency::HEADER),
     IF_MATCH,
+    HeaderName::from_static(traces::HEADER),
 ];
 const PASSED_OUT: [HeaderName; 4] = [POSITION, ETAG, LOCATION, RETRY_AFTER];
 

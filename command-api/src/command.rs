@@ -9,6 +9,7 @@ use event_schema::{Actor, Decider, Metadata, Position};
 use event_store::{Once, Stop, Work};
 use service_kit::crypto::InstallationKey;
 use service_kit::idempotency::IdempotencyKey;
+use service_kit::telemetry::traces;
 use service_kit::{Caller, Problem};
 
 use crate::problem::Refusal;
@@ -40,6 +41,7 @@ impl Command {
             .map_err(|error| Problem::unexpected(&error))?;
         let metadata = Metadata {
             command_hash: Some(hash),
+            traceparent: traces::traceparent(),
             ..Metadata::new(CommandId(id), Actor::caller(role, caller.subject), now)
         };
         Ok(Self {
@@ -51,7 +53,10 @@ impl Command {
     /// A command whose id is given by what it is about, such as a provider's event.
     pub(crate) fn of(id: Uuid, actor: Actor, now: Timestamp) -> Self {
         Self {
-            metadata: Metadata::new(CommandId(id), actor, now),
+            metadata: Metadata {
+                traceparent: traces::traceparent(),
+                ..Metadata::new(CommandId(id), actor, now)
+            },
             repeatable: true,
         }
     }

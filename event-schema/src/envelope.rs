@@ -14,6 +14,9 @@ use crate::Timestamp;
 use crate::ids::{CommandId, EffectId};
 use crate::subject::Subject;
 
+/// Target of the spans (`tracing`) that are exported as traces and are no part of the log.
+pub const TRACE_TARGET: &str = "waybill_trace";
+
 /// Header names as stored.
 pub mod header {
     pub const EVENT_ID: &str = "Event-Id";

@@ -40,7 +40,9 @@ pub mod testing;
 pub mod upcast;
 
 pub use decider::{Decider, SagaDef};
-pub use envelope::{Actor, Metadata, NewEvent, Position, Recorded, SagaHeaders, Version};
+pub use envelope::{
+    Actor, Metadata, NewEvent, Position, Recorded, SagaHeaders, TRACE_TARGET, Version,
+};
 pub use event_set::{DecodeError, EventSet};
 pub use money::{Currency, Money};
 pub use sealed::{PersonalKey, Sealed};

@@ -16,7 +16,7 @@ use crate::rpc::Rpc;
 use crate::status::bad_field;
 
 /// Metadata that means something to the API; the rest stays here.
-const PASSED_IN: [HeaderName; 9] = [
+const PASSED_IN: [HeaderName; 10] = [
     AUTHORIZATION,
     IF_MATCH,
     HeaderName::from_static("idempotency-key"),
@@ -24,6 +24,7 @@ const PASSED_IN: [HeaderName; 9] = [
     HeaderName::from_static("waybill-wait-ms"),
     HeaderName::from_static("last-event-id"),
     HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("traceparent"),
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-proto"),
 ];

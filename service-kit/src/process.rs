@@ -15,7 +15,8 @@ use crate::http::{DRAIN_LIMIT, HttpLimits, Readiness, ServerBuilder, serve};
 use crate::settings::Settings;
 use crate::shutdown::{Lifetimes, Shutdown};
 use crate::signing::Tokens;
-use crate::{crypto, telemetry};
+use crate::telemetry::{self, traces};
+use crate::crypto;
 
 /// How soon gRPC's health follows readiness, which asks its servers no more often than this.
 const HEALTH_PERIOD: Duration = Duration::from_secs(1);
@@ -33,13 +34,14 @@ pub struct Served {
     pub readiness: Readiness,
 }
 
-/// Prepares the process: crypto provider, log, metrics, signals.
+/// Prepares a process that does the work of this role: crypto provider, log, traces, metrics, signals. Whoever prepares
+/// calls [`traces::flush`] at the end.
 ///
 /// # Errors
 /// When one of them cannot be had.
-pub fn prepare(settings: &Settings) -> anyhow::Result<Shutdown> {
+pub fn prepare(settings: &Settings, role: &'static str) -> anyhow::Result<Shutdown> {
     crypto::install()?;
-    telemetry::init(settings)?;
+    telemetry::init(settings, role)?;
     settings.log_effective();
     let shutdown = Shutdown::new();
     shutdown
@@ -61,7 +63,23 @@ where
     F: FnOnce(Arc<Settings>, Lifetimes) -> Fut,
     Fut: Future<Output = anyhow::Result<Served>>,
 {
-    let shutdown = prepare(&settings)?;
+    let shutdown = prepare(&settings, role)?;
+    let ended = run_prepared(settings, role, shutdown, start).await;
+    // Whatever it ended with, what led there can be looked at.
+    traces::flush().await;
+    ended
+}
+
+async fn run_prepared<F, Fut>(
+    settings: Arc<Settings>,
+    role: &'static str,
+    shutdown: Shutdown,
+    start: F,
+) -> anyhow::Result<()>
+where
+    F: FnOnce(Arc<Settings>, Lifetimes) -> Fut,
+    Fut: Future<Output = anyhow::Result<Served>>,
+{
     let lifetimes = Lifetimes::new(shutdown.clone());
     let listener = listen(&settings).await?;
     let served = tokio::select! {

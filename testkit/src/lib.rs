@@ -8,8 +8,10 @@
     reason = "a test kit reports by panicking at the test's line"
 )]
 
+mod buf;
 mod deployment;
 mod fuzzer;
+mod kubernetes;
 mod mail_server;
 mod market;
 mod oidc_server;
@@ -20,8 +22,10 @@ mod program;
 mod s3_server;
 mod shop;
 
+pub use buf::buf_lint;
 pub use deployment::{Deployment, Layout, Role, Servers};
 pub use fuzzer::schemathesis;
+pub use kubernetes::kubernetes_validate;
 pub use mail_server::{MailServer, Received};
 pub use market::{Market, Product};
 pub use oidc_server::OidcServer;

@@ -8,6 +8,7 @@ use service_kit::{Role, SettingsArgs};
 use uuid::Uuid;
 
 use crate::bench::BenchCommand;
+use crate::load::LoadOptions;
 
 /// Waybill: the backend of a shop that delivers, event-sourced on NATS JetStream.
 ///
@@ -77,6 +78,8 @@ pub enum Command {
     /// Measure, beside the limits of the same broker and database, on servers of its own that are gone afterwards.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Send orders as a crowd does, steadily or with a spike, and look whether anything acknowledged was lost.
+    Load(LoadOptions),
     /// Print the OpenAPI document.
     Openapi,
 }

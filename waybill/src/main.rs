@@ -16,6 +16,7 @@ mod decode;
 mod document;
 mod events;
 mod handles;
+mod load;
 mod migrate;
 mod out;
 mod progress_bar;
@@ -92,6 +93,7 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
             return Ok(audit::run(&settings, options).await);
         }
         Command::Bench(command) => bench::run(command, &settings).await?,
+        Command::Load(options) => load::run(&options, &settings).await?,
         Command::Openapi => out::line(document::openapi().to_pretty_json()?),
         Command::Decode => decode::run()?,
     }

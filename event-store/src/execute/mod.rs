@@ -12,11 +12,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
-use event_schema::{Decider, EventSet, Metadata, Position, Subject, Version};
+use event_schema::{Decider, EventSet, Metadata, Position, Subject, TRACE_TARGET, Version};
 
-use crate::store::{AppendError, Appended, EventStore, Freshness, LoadError};
+use crate::store::{AppendError, Appended, EventStore, Freshness, Group, LoadError};
+use crate::topology::EVENTS;
 use cache::{WARM_STATES_MAX, Warm};
 use kind::Kind;
 use locks::Held;
@@ -178,7 +181,14 @@ impl Executor {
             let missing: Vec<_> = missing
                 .map(|(subject, kind)| (subject.clone(), *kind))
                 .collect();
-            loaded.extend(shared.warm_all(missing, freshness).await?);
+            if !missing.is_empty() {
+                let span = tracing::info_span!(
+                    target: TRACE_TARGET, "load", otel.kind = "client",
+                    messaging.system = "nats", messaging.destination.name = EVENTS, waybill.histories = missing.len(),
+                );
+                let states = shared.warm_all(missing, freshness).instrument(span);
+                loaded.extend(states.await?);
+            }
 
             let states = loaded
                 .iter()
@@ -192,9 +202,17 @@ impl Executor {
                         next,
                         ..
                     }) => {
+                        let span = appending(&group);
                         let answer = shared
                             .submit(group, next, &read, std::mem::take(&mut held))
+                            .instrument(span.clone())
                             .await;
+                        match &answer {
+                            Ok(appended) => span.record("waybill.position", appended.last.0),
+                            Err(error) => span
+                                .record("otel.status_code", "ERROR")
+                                .record("error.message", tracing::field::display(error)),
+                        };
                         match answer {
                             Ok(appended) => return Ok(executed(value, &appended, &read)),
                             Err(AppendError::Conflict { .. }) => {}
@@ -252,6 +270,17 @@ impl Executor {
             format!("the decision still asked for more after {LOAD_ROUNDS_MAX} rounds of loading");
         Err(ExecuteError::Append(AppendError::Refused(why)))
     }
+}
+
+/// The span of a group on its way to the log.
+fn appending(group: &Group) -> Span {
+    tracing::info_span!(
+        target: TRACE_TARGET, "append", otel.kind = "producer", otel.status_code = Empty,
+        messaging.system = "nats", messaging.destination.name = EVENTS,
+        waybill.histories = group.parts.len(),
+        waybill.events = group.parts.iter().map(|part| part.events.len()).sum::<usize>(),
+        waybill.position = Empty, error.message = Empty,
+    )
 }
 
 async fn back_off(conflicts: u32) {

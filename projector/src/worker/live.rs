@@ -3,11 +3,14 @@
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
+use tracing::Instrument;
 
 use event_schema::{Position, Recorded};
 
 use crate::apply::{Applied, Applier};
 use crate::projection::ApplyError;
+
+use super::traced::BatchTraces;
 
 /// While the log is busy with what does not concern a projection, its checkpoint moves this often.
 const COALESCE: Duration = Duration::from_millis(250);
@@ -99,11 +102,17 @@ impl Live {
         } else {
             self.rate + RATE_WEIGHT * (now - self.rate)
         };
-        match self
+        let concerning = batch
+            .iter()
+            .filter(|event| self.applier.projection.key(event).is_some());
+        let traces = BatchTraces::of(name, concerning, batch.len());
+        let applied = self
             .applier
             .apply(pool, self.position, batch, self.rate)
-            .await?
-        {
+            .instrument(traces.span())
+            .await?;
+        drop(traces);
+        match applied {
             Applied::Committed { events, parked } => {
                 if let Some(last) = batch.last() {
                     self.position = last.position;

@@ -5,6 +5,7 @@ mod intake;
 mod lease;
 mod live;
 mod log_check;
+mod traced;
 
 use std::collections::HashMap;
 use std::sync::Arc;

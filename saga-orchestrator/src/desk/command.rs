@@ -9,6 +9,7 @@ use domain::fulfilment::{
 use event_schema::{Metadata, Position, Version};
 use event_store::{Executed, Freshness, Once, Stop, Work};
 use serde::Serialize;
+use service_kit::telemetry::traces;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -66,6 +67,7 @@ pub(super) async fn answer(
     let metadata = Metadata {
         // An order's id is that of the command that placed it: the conversation that this belongs to.
         correlation_id: order,
+        traceparent: traces::traceparent(),
         ..Metadata::new(command.command_id, question.actor(), now)
     };
     let is_dry_run = question.is_dry_run();

@@ -12,6 +12,9 @@ use domain::payment::{self, Payment};
 use event_schema::ids::{EffectId, OrderId};
 use event_schema::{Actor, EventSet, Metadata, Position, Recorded, Subject, Timestamp, Version};
 use event_store::Freshness;
+use event_store::topology::EVENTS;
+use service_kit::telemetry::traces::{self, TRACE_TARGET};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::audit::audit;
@@ -135,21 +138,8 @@ impl Worker<'_> {
                 )));
             }
             *worked = (*worked).max(now.last.position);
-            // Shown before the effect is run: a call may take its time.
-            self.put_up(&now);
-            audit(
-                self.context,
-                self.order,
-                saga,
-                &now.payment,
-                now.last.position,
-            )
-            .await;
-            let turn = match self.turn(&now, saga).await? {
-                Turn::Done(Ended::Waits(due)) => self.unless_hold_is_over(&now, saga, due).await?,
-                turn => turn,
-            };
-            match turn {
+            let span = turn_span(self.order, saga, &now.last);
+            match self.one_turn(&now, saga).instrument(span).await? {
                 Turn::Again => {}
                 Turn::Done(ended) => return Ok(ended),
             }
@@ -157,6 +147,24 @@ impl Worker<'_> {
             freshness = Freshness::Any;
         }
         Ok(Ended::Waits(Some(self.context.clock.now() + TURN_PAUSE)))
+    }
+
+    /// Shows where the saga stands, and does one thing for it.
+    async fn one_turn(&mut self, now: &Now, saga: &Saga) -> Result<Turn, Failure> {
+        // Shown before the effect is run: a call may take its time.
+        self.put_up(now);
+        audit(
+            self.context,
+            self.order,
+            saga,
+            &now.payment,
+            now.last.position,
+        )
+        .await;
+        match self.turn(now, saga).await? {
+            Turn::Done(Ended::Waits(due)) => self.unless_hold_is_over(now, saga, due).await,
+            turn => Ok(turn),
+        }
     }
 
     async fn look(&self, freshness: Freshness) -> Result<Option<Now>, Failure> {
@@ -527,7 +535,9 @@ impl Worker<'_> {
         let order = self.order;
         let at = context.clock.now();
         let command = command_id(order, step, effect, attempt, &input);
-        let metadata = Metadata::caused_by(&now.last, command, Actor::saga(), at);
+        let mut metadata = Metadata::caused_by(&now.last, command, Actor::saga(), at);
+        // The trace goes on from this turn; where this process traces nothing, from whoever does.
+        metadata.traceparent = traces::traceparent().or(metadata.traceparent);
         // Saga and payment were just read with at least the event this reacts to, and are warm. Stock and order may be
         // taken as they are remembered, even while sales of this process are on their way: the batch expects their
         // versions, and where nothing is appended the answer is checked with the leader. Asking for a position here
@@ -594,6 +604,18 @@ impl Worker<'_> {
             self.context.board.put(shown);
         }
     }
+}
+
+/// The span of a turn, in the trace of what made the saga go on.
+fn turn_span(order: Uuid, saga: &Saga, last: &Recorded) -> Span {
+    let step = saga.pending.as_ref().map(|pending| pending.step.as_str());
+    let span = tracing::info_span!(
+        target: TRACE_TARGET, "saga turn", otel.kind = "consumer",
+        messaging.system = "nats", messaging.destination.name = EVENTS,
+        order.id = %order, saga.step = step, waybill.event = last.event_type, waybill.position = last.position.0,
+    );
+    traces::go_on(&span, last.metadata.traceparent.as_deref());
+    span
 }
 
 /// Whether units are put aside for it.

@@ -14,7 +14,8 @@ use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::client_address::{client_address, limit_key};
 use super::rate_limit::{Key, Limiter};
@@ -22,6 +23,7 @@ use super::request_id;
 use crate::auth::{Authentication, Role};
 use crate::problem::Problem;
 use crate::signing::{AuthError, Tokens};
+use crate::telemetry::traces::{self, TRACE_TARGET};
 
 /// A plain-text refusal of a library is a sentence; more than this is not one.
 const MAX_PLAIN_REFUSAL_BYTES: usize = 4 * 1024;
@@ -54,13 +56,21 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
         .map_or_else(|| NO_ROUTE.to_owned(), |path| path.as_str().to_owned());
     let method = known_method(request.method());
     let id = request_id::current().unwrap_or_default();
-    let span =
-        tracing::info_span!("request", http.method = method, http.route = %route, request.id = %id);
+    let trace = trace(request.headers(), method, &route, &id);
+    let trace_id = trace.in_scope(traces::trace_id);
+    let span = tracing::info_span!(
+        "request", http.method = method, http.route = %route, request.id = %id, trace.id = trace_id
+    );
+    let traced = trace.clone();
     async move {
         let started = Instant::now();
         let response = next.run(request).await;
         let elapsed = started.elapsed();
         let status = response.status().as_u16();
+        traced.record("http.response.status_code", status);
+        if response.status().is_server_error() {
+            traced.record("otel.status_code", "ERROR");
+        }
         let labels = [
             ("method", method.to_owned()),
             ("route", route.clone()),
@@ -70,17 +80,42 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
         metrics::histogram!("waybill_http_request_seconds", "method" => method, "route" => route.clone())
             .record(elapsed.as_secs_f64());
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        match route.as_str() {
-            // Probes come every few seconds for ever.
-            "/livez" | "/readyz" | "/metrics" => {
-                tracing::debug!(http.status = status, elapsed_ms, "answered");
-            }
-            _ => tracing::info!(http.status = status, elapsed_ms, "answered"),
+        if is_probe(&route) {
+            tracing::debug!(http.status = status, elapsed_ms, "answered");
+        } else {
+            tracing::info!(http.status = status, elapsed_ms, "answered");
         }
         response
     }
     .instrument(span)
+    .instrument(trace)
     .await
+}
+
+/// Probes come every few seconds for ever.
+fn is_probe(route: &str) -> bool {
+    matches!(route, "/livez" | "/readyz" | "/metrics")
+}
+
+/// The span of a request, which goes on with the caller's trace or begins one.
+fn trace(headers: &HeaderMap, method: &str, route: &str, id: &str) -> Span {
+    if is_probe(route) {
+        return Span::none();
+    }
+    let span = tracing::info_span!(
+        target: TRACE_TARGET,
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+        request.id = id,
+    );
+    let caller = headers.get(traces::HEADER).map(HeaderValue::to_str);
+    traces::go_on(&span, caller.and_then(Result::ok));
+    span
 }
 
 /// Callers can make up methods without end; labels of metrics cannot be without end.

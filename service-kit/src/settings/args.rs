@@ -17,11 +17,11 @@ use tracing_subscriber::EnvFilter;
 use super::reader::Reader;
 use super::values::{
     default_instance, parse_avatar_place, parse_http_url, parse_instance, parse_nets,
-    parse_origins, parse_switch,
+    parse_origins, parse_share, parse_switch,
 };
 use super::{
     AvatarPlace, FirstAdmin, InvalidSettings, LogFormat, OidcSettings, PaymentSettings, Settings,
-    SmtpSettings,
+    SmtpSettings, TraceSettings,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -260,6 +260,22 @@ pub struct SettingsArgs {
         global = true
     )]
     pub quote_ttl: Option<String>,
+    /// A collector that traces are sent to as OTLP over HTTP, such as http://otel:4318 [default: nothing is traced].
+    #[arg(
+        long,
+        env = "WAYBILL_OTLP_ENDPOINT",
+        value_name = "URL",
+        global = true
+    )]
+    pub otlp_endpoint: Option<String>,
+    /// The share of traces that is kept, from 0 to 1; who calls with a traceparent decides for himself [default: 1].
+    #[arg(
+        long,
+        env = "WAYBILL_TRACE_SHARE",
+        value_name = "SHARE",
+        global = true
+    )]
+    pub trace_share: Option<String>,
     /// What is logged, for example `info` or `warn,projector=debug` [default: info].
     #[arg(long, env = "WAYBILL_LOG", value_name = "FILTER", global = true)]
     pub log: Option<String>,
@@ -404,6 +420,7 @@ impl SettingsArgs {
             time_to_pay,
             hold_expiry,
             quote_ttl: reader.duration("WAYBILL_QUOTE_TTL", self.quote_ttl.as_deref(), 10 * MINUTE),
+            traces: self.traces(reader),
             log: reader.value(
                 "WAYBILL_LOG",
                 self.log.as_deref(),
@@ -555,6 +572,21 @@ impl SettingsArgs {
             }
             (None, _) => None,
         }
+    }
+
+    fn traces(&self, reader: &mut Reader) -> Option<TraceSettings> {
+        let endpoint = reader.optional(
+            "WAYBILL_OTLP_ENDPOINT",
+            self.otlp_endpoint.as_deref(),
+            parse_http_url,
+        );
+        let share = reader.value(
+            "WAYBILL_TRACE_SHARE",
+            self.trace_share.as_deref(),
+            1.0,
+            parse_share,
+        );
+        endpoint.map(|endpoint| TraceSettings { endpoint, share })
     }
 
     fn smtp(&self, reader: &mut Reader, public_url: &str) -> Option<SmtpSettings> {

@@ -70,6 +70,8 @@ pub struct Settings {
     pub hold_expiry: Duration,
     /// How long a quote is good.
     pub quote_ttl: Duration,
+    /// Where traces are sent; without it nothing is traced.
+    pub traces: Option<TraceSettings>,
     /// The log filter.
     pub log: String,
     /// The form of log lines.
@@ -116,6 +118,15 @@ pub struct PaymentSettings {
     pub key: SecretString,
     /// The secret that its callbacks are signed with.
     pub webhook_secret: SecretString,
+}
+
+/// Where traces are sent, and how many.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TraceSettings {
+    /// Base address of a collector that speaks OTLP as http/protobuf, without a slash at the end.
+    pub endpoint: String,
+    /// The share of traces begun here that is kept, from 0 to 1.
+    pub share: f64,
 }
 
 /// Where people's pictures are kept.
@@ -315,6 +326,14 @@ impl Settings {
             ("WAYBILL_TIME_TO_PAY", format_duration(self.time_to_pay)),
             ("WAYBILL_HOLD_EXPIRY", format_duration(self.hold_expiry)),
             ("WAYBILL_QUOTE_TTL", format_duration(self.quote_ttl)),
+            (
+                "WAYBILL_OTLP_ENDPOINT",
+                text(self.traces.as_ref().map(|traces| traces.endpoint.clone())),
+            ),
+            (
+                "WAYBILL_TRACE_SHARE",
+                text(self.traces.as_ref().map(|traces| traces.share.to_string())),
+            ),
             ("WAYBILL_LOG", self.log.clone()),
             (
                 "WAYBILL_LOG_FORMAT",

@@ -77,6 +77,8 @@ fn every_bad_value_is_named_not_only_the_first() {
         payment_answer_deadline: text("5 seconds"),
         quote_ttl: text("0s"),
         time_to_pay: text("30m"),
+        otlp_endpoint: text("otel:4317"),
+        trace_share: text("2"),
         log: text("info,=="),
         log_format: text("xml"),
         nats_port: text("70000"),
@@ -98,6 +100,8 @@ fn every_bad_value_is_named_not_only_the_first() {
         "WAYBILL_PAYMENT_ANSWER_DEADLINE",
         "WAYBILL_QUOTE_TTL",
         "WAYBILL_HOLD_EXPIRY",
+        "WAYBILL_OTLP_ENDPOINT",
+        "WAYBILL_TRACE_SHARE",
         "WAYBILL_LOG",
         "WAYBILL_LOG_FORMAT",
         "WAYBILL_NATS_PORT",
@@ -110,7 +114,7 @@ fn every_bad_value_is_named_not_only_the_first() {
             "{expected} is missing in\n{error}"
         );
     }
-    assert_eq!(names.len(), 17, "{error}");
+    assert_eq!(names.len(), 19, "{error}");
     assert!(!error.to_string().contains("secret-password"));
 }
 

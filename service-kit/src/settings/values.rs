@@ -138,6 +138,14 @@ pub(super) fn parse_http_url(text: &str) -> Result<String, String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
+/// A share of the whole.
+pub(super) fn parse_share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| format!("`{text}` is not a number from 0 to 1"))
+}
+
 /// A folder or a bucket; nothing secret belongs into it.
 pub(super) fn parse_avatar_place(text: &str) -> Result<AvatarPlace, String> {
     let wrong = || format!("`{text}` is neither file:///folder nor s3://bucket/prefix");

@@ -24,10 +24,11 @@ use anyhow::bail;
 use service_kit::{Settings, Shutdown};
 
 use crate::out;
-use ground::{Ground, Needs};
-pub use options::BenchCommand;
-use options::Common;
+pub use ground::{Ground, Needs};
+pub use options::{BenchCommand, Common};
 use report::Report;
+pub use saga::Shop;
+pub use times::{Percentiles, Times, shown};
 
 /// A bench plans its work into the time it is given; one that takes so much longer is ended.
 const OVERRUN_MAX: u32 = 4;

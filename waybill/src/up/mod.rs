@@ -18,7 +18,8 @@ use service_kit::mail::Mailer;
 use service_kit::passwords::Passwords;
 use service_kit::payment::ProviderAccount;
 use service_kit::process::{self, Served};
-use service_kit::{Lifetimes, Role, Settings, nats};
+use service_kit::telemetry::traces;
+use service_kit::{Lifetimes, Role, Settings, Shutdown, nats};
 use tokio::net::TcpListener;
 
 use crate::handles::{self, Handles};
@@ -33,7 +34,13 @@ const STORY_TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Runs until the first signal.
 pub async fn run(settings: Arc<Settings>) -> anyhow::Result<()> {
-    let shutdown = process::prepare(&settings)?;
+    let shutdown = process::prepare(&settings, "waybill")?;
+    let ended = run_prepared(settings, shutdown).await;
+    traces::flush().await;
+    ended
+}
+
+async fn run_prepared(settings: Arc<Settings>, shutdown: Shutdown) -> anyhow::Result<()> {
     let lifetimes = Lifetimes::new(shutdown.clone());
     let _lock = FolderLock::take(&settings)?;
     let listener = process::listen(&settings).await?;

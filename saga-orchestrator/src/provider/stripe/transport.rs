@@ -9,6 +9,9 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_A
 use reqwest::{Method, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
+use service_kit::telemetry::traces::{self, TRACE_TARGET};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::BuildError;
 use super::wire::WireError;
@@ -102,7 +105,7 @@ impl Transport {
             url.query_pairs_mut().extend_pairs(query);
         }
         let request = self.client.request(Method::GET, url);
-        self.exchange(request).await
+        self.traced("GET", path, request).await
     }
 
     pub(super) async fn post(
@@ -116,7 +119,29 @@ impl Transport {
             .request(Method::POST, self.url(path))
             .header(IDEMPOTENCY_KEY, key)
             .form(form);
-        self.exchange(request).await
+        self.traced("POST", path, request).await
+    }
+
+    /// One exchange as a span of what is being done, which the provider may go on with.
+    async fn traced(
+        &self,
+        method: &'static str,
+        path: &str,
+        mut request: reqwest::RequestBuilder,
+    ) -> Result<Reply, Fault> {
+        let span = tracing::info_span!(
+            target: TRACE_TARGET, "provider", otel.name = format!("{method} payment provider"), otel.kind = "client",
+            otel.status_code = Empty, http.request.method = method, url.path = path,
+            server.address = self.base.host_str(),
+        );
+        if let Some(traceparent) = span.in_scope(traces::traceparent) {
+            request = request.header(traces::HEADER, traceparent);
+        }
+        let ended = self.exchange(request).instrument(span.clone()).await;
+        if ended.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
+        ended
     }
 
     /// The base may have a path of its own, as behind a proxy.

@@ -16,7 +16,7 @@ use super::report::{Report, Side, Wanted};
 use crate::out;
 use customers::{Customers, Orders};
 use sandbox::SandboxCalls;
-use shop::Shop;
+pub use shop::Shop;
 
 /// Half of what is left is kept for the part with kills.
 const KILLS_SHARE: f64 = 0.5;

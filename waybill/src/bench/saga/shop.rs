@@ -80,6 +80,16 @@ impl Shop {
         process.as_ref().and_then(Child::id)
     }
 
+    /// Where its API is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// An admin's token.
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
     /// The seller of the product.
     pub fn partner(&self) -> &Value {
         &self.partner

@@ -1,4 +1,8 @@
-//! Logs and metrics of a process, installed once.
+//! Logs, metrics and traces of a process, installed once.
+
+mod sender;
+mod sql;
+pub mod traces;
 
 use std::sync::OnceLock;
 use std::thread;
@@ -6,11 +10,13 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use thiserror::Error;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::settings::{LogFormat, Settings};
+use traces::TracesError;
 
 /// Histograms whose name ends so are seconds.
 const SECONDS_SUFFIX: &str = "_seconds";
@@ -35,6 +41,9 @@ pub enum TelemetryError {
     /// The log filter of the settings is not one.
     #[error("the log filter cannot be used: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The collector of the settings cannot be used.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
 }
 
 /// What has been recorded, to be rendered.
@@ -49,13 +58,13 @@ impl Metrics {
     }
 }
 
-/// Installs the log and the metrics of this process. Called again (several roles in one process, several tests in one
-/// binary) it keeps the first log and hands out the same metrics.
+/// Installs the log, the traces and the metrics of this process, which does the work of this role. Called again (several
+/// tests in one binary) it keeps the first log and hands out the same metrics.
 ///
 /// # Errors
-/// When the filter is not one or another recorder was installed before.
-pub fn init(settings: &Settings) -> Result<Metrics, TelemetryError> {
-    install_log(settings)?;
+/// When the filter is not one, spans cannot be exported, or another recorder was installed before.
+pub fn init(settings: &Settings, role: &'static str) -> Result<Metrics, TelemetryError> {
+    install_log(settings, role)?;
     metrics()
 }
 
@@ -88,28 +97,25 @@ pub fn metrics() -> Result<Metrics, TelemetryError> {
 }
 
 /// Logs go to the standard error stream, so that what a command prints stays usable in a pipe.
-fn install_log(settings: &Settings) -> Result<(), TelemetryError> {
+fn install_log(settings: &Settings, role: &'static str) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(&settings.log)?;
-    let registry = tracing_subscriber::registry().with(filter);
-    let installed = match settings.log_format {
-        LogFormat::Pretty => registry
-            .with(
-                tracing_subscriber::fmt::layer()
-                    .compact()
-                    .with_writer(std::io::stderr),
-            )
-            .try_init(),
-        LogFormat::Json => registry
-            .with(
-                tracing_subscriber::fmt::layer()
-                    .json()
-                    .flatten_event(true)
-                    .with_current_span(true)
-                    .with_span_list(false)
-                    .with_writer(std::io::stderr),
-            )
-            .try_init(),
+    // Spans of traces are not the log's: lines name the request that they belong to, not a step of it.
+    let filter = filter.and(filter_fn(|metadata| !traces::is_of_traces(metadata)));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = match settings.log_format {
+        LogFormat::Pretty => lines.compact().with_filter(filter).boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_filter(filter)
+            .boxed(),
     };
+    let installed = tracing_subscriber::registry()
+        .with(log)
+        .with(traces::layer(settings, role)?)
+        .try_init();
     if installed.is_ok() {
         log_panics();
     }
@@ -143,8 +149,8 @@ mod tests {
     #[test]
     fn being_installed_twice_is_tolerated_and_gives_the_same_metrics() {
         let settings = SettingsArgs::default().resolve().unwrap();
-        let first = init(&settings).unwrap();
-        let second = init(&settings).unwrap();
+        let first = init(&settings, "test").unwrap();
+        let second = init(&settings, "test").unwrap();
         metrics::counter!("waybill_telemetry_test_total").increment(3);
         metrics::histogram!("waybill_telemetry_test_seconds").record(0.02);
         assert!(first.render().contains("waybill_telemetry_test_total 3"));
