@@ -3,7 +3,7 @@
 //! A request is turned into the HTTP request that it stands for and passes the very same layers and handlers, so it has
 //! the same rules, the same command ids and the same answers. The body is JSON as over HTTP; what is part of the address
 //! there (`order_id`, `product_id`, `partner_id`) is a member of the body here. Headers: `Authorization`,
-//! `Idempotency-Key`, `If-Match`, `traceparent`. Errors are in the service error headers, with the problem as the body.
+//! `Idempotency-Key`, `If-Match`, `X-Request-Id`, `traceparent`. Errors are in the service error headers, with the problem as the body.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use service_kit::http::{HttpLimits, ServerBuilder};
+use service_kit::http::{HttpLimits, ServerBuilder, request_id};
 use service_kit::problem::FieldError;
 use service_kit::signing::Tokens;
 use service_kit::telemetry::traces;
@@ -46,13 +46,14 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// That a person is to be erased when his account is closed.
 const ERASE: &str = "erase";
-const PASSED_IN: [HeaderName; 4] = [
+const PASSED_IN: [HeaderName; 5] = [
     AUTHORIZATION,
     HeaderName::from_static(idempotency::HEADER),
     IF_MATCH,
     HeaderName::from_static(traces::HEADER),
+    request_id::HEADER,
 ];
-const PASSED_OUT: [HeaderName; 4] = [POSITION, ETAG, LOCATION, RETRY_AFTER];
+const PASSED_OUT: [HeaderName; 5] = [POSITION, ETAG, LOCATION, RETRY_AFTER, request_id::HEADER];
 
 /// One command of this door: the HTTP request that it stands for.
 #[derive(Debug, PartialEq, Eq)]

@@ -11,12 +11,12 @@ use tokio::net::TcpListener;
 use utoipa::openapi::OpenApi;
 
 use crate::auth::{ApiRouter, RouteRule};
+use crate::crypto;
 use crate::http::{DRAIN_LIMIT, HttpLimits, Readiness, ServerBuilder, serve};
 use crate::settings::Settings;
 use crate::shutdown::{Lifetimes, Shutdown};
 use crate::signing::Tokens;
 use crate::telemetry::{self, traces};
-use crate::crypto;
 
 /// How soon gRPC's health follows readiness, which asks its servers no more often than this.
 const HEALTH_PERIOD: Duration = Duration::from_secs(1);

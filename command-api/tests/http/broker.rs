@@ -100,8 +100,12 @@ async fn a_command_over_the_broker_is_the_command_over_http() {
     let mug = over_http.id();
 
     let machine = json!({"name": "Small machine", "type": "vm", "region": "eu-central-1"});
-    let added = ask(&client, "cmd.resources.add", &keyed("r-1"), &machine).await;
+    let [token, key] = keyed("r-1");
+    let named = [token, key, ("X-Request-Id", "the-machine")];
+    let added = ask(&client, "cmd.resources.add", &named, &machine).await;
     assert_eq!(header(&added, "Status"), "201", "{added:?}");
+    // It is called by the name that it came with, or gets one.
+    assert_eq!(header(&added, "X-Request-Id"), "the-machine");
     let pair = json!({"customer_id": Uuid::now_v7(), "resource_id": body(&added)["id"]});
     let nobody = ask(&client, "cmd.assignments.assign", &keyed("r-2"), &pair).await;
     assert_eq!(header(&nobody, NATS_SERVICE_ERROR_CODE), "404");
@@ -114,6 +118,7 @@ async fn a_command_over_the_broker_is_the_command_over_http() {
     )
     .await;
     assert_eq!(body(&set), sandbox);
+    assert!(!header(&set, "X-Request-Id").is_empty(), "{set:?}");
 
     let price = json!({"partner_id": partner, "product_id": mug, "price": {"amount": 700, "currency": "EUR"}});
     let set = ask(&client, "cmd.offers.set", &keyed("x-2"), &price).await;

@@ -180,7 +180,8 @@ async fn every_list_is_paged_through_without_a_gap_or_a_repeat_while_rows_are_ad
 
 fn ids<'a>(list: &List, rows: &'a [Value]) -> impl Iterator<Item = String> + 'a {
     let id = list.id;
-    rows.iter().map(move |row| row[id].as_str().unwrap().to_owned())
+    rows.iter()
+        .map(move |row| row[id].as_str().unwrap().to_owned())
 }
 
 /// The rows of a list that nothing is added to.

@@ -23,8 +23,10 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use serde::Serialize;
 use serde_json::Value;
+use service_kit::telemetry::traces::{self, TRACE_TARGET};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::runner::Context;
 use crate::status::ascii;
@@ -142,7 +144,10 @@ async fn respond(context: Arc<Context>, endpoint: Endpoint, request: Request) {
     let question = Question::read(payload, headers);
     let wants_json = question.as_ref().is_ok_and(|question| question.wants_json);
     let answered = match question {
-        Ok(question) => answer(&context, endpoint, &question).await,
+        Ok(question) => {
+            let span = asked(endpoint, headers);
+            answer(&context, endpoint, &question).instrument(span).await
+        }
         Err(refusal) => Err(refusal),
     };
     let (body, headers) = match answered {
@@ -155,6 +160,17 @@ async fn respond(context: Arc<Context>, endpoint: Endpoint, request: Request) {
     if let Err(error) = request.respond_with_headers(Ok(body), headers).await {
         tracing::debug!(%error, "an answer of the desk could not be sent");
     }
+}
+
+/// The span of a question, in the trace of whoever asks.
+fn asked(endpoint: Endpoint, headers: Option<&HeaderMap>) -> Span {
+    let span = tracing::info_span!(
+        target: TRACE_TARGET, "desk", otel.name = format!("{SERVICE}.{}", endpoint.name()), otel.kind = "server",
+        messaging.system = "nats",
+    );
+    let traceparent = headers.and_then(|headers| headers.get(traces::HEADER));
+    traces::go_on(&span, traceparent.map(|value| value.as_str()));
+    span
 }
 
 async fn answer(

@@ -614,7 +614,7 @@ fn turn_span(order: Uuid, saga: &Saga, last: &Recorded) -> Span {
         messaging.system = "nats", messaging.destination.name = EVENTS,
         order.id = %order, saga.step = step, waybill.event = last.event_type, waybill.position = last.position.0,
     );
-    traces::go_on(&span, last.metadata.traceparent.as_deref());
+    traces::follow(&span, last.metadata.traceparent.as_deref());
     span
 }
 

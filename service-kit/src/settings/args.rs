@@ -261,20 +261,10 @@ pub struct SettingsArgs {
     )]
     pub quote_ttl: Option<String>,
     /// A collector that traces are sent to as OTLP over HTTP, such as http://otel:4318 [default: nothing is traced].
-    #[arg(
-        long,
-        env = "WAYBILL_OTLP_ENDPOINT",
-        value_name = "URL",
-        global = true
-    )]
+    #[arg(long, env = "WAYBILL_OTLP_ENDPOINT", value_name = "URL", global = true)]
     pub otlp_endpoint: Option<String>,
     /// The share of traces that is kept, from 0 to 1; who calls with a traceparent decides for himself [default: 1].
-    #[arg(
-        long,
-        env = "WAYBILL_TRACE_SHARE",
-        value_name = "SHARE",
-        global = true
-    )]
+    #[arg(long, env = "WAYBILL_TRACE_SHARE", value_name = "SHARE", global = true)]
     pub trace_share: Option<String>,
     /// What is logged, for example `info` or `warn,projector=debug` [default: info].
     #[arg(long, env = "WAYBILL_LOG", value_name = "FILTER", global = true)]

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::trace::{TraceContextExt, TracerProvider};
+use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceState, TracerProvider};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{
     ExporterBuildError, Protocol, SpanExporter, WithExportConfig, WithHttpConfig,
@@ -18,7 +18,8 @@ use opentelemetry_otlp::{
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider,
+    BatchConfigBuilder, BatchSpanProcessor, IdGenerator, RandomIdGenerator, Sampler,
+    SdkTracerProvider,
 };
 use thiserror::Error;
 use tokio::runtime::{Handle, TryCurrentError};
@@ -164,6 +165,27 @@ pub fn go_on(span: &Span, traceparent: Option<&str>) {
         // Fails only for a span that no layer of traces knows.
         let _: Result<(), tracing_opentelemetry::SetParentError> = span.set_parent(context);
     }
+}
+
+/// As [`go_on`], for what follows from something that has happened: where that was not traced, neither is this, with all
+/// that is done within it.
+pub fn follow(span: &Span, traceparent: Option<&str>) {
+    if span.is_disabled() {
+        return;
+    }
+    let context = traceparent.and_then(read).unwrap_or_else(|| {
+        // Whoever is asked to keep it says no for everything below.
+        let ids = RandomIdGenerator::default();
+        Context::new().with_remote_span_context(SpanContext::new(
+            ids.new_trace_id(),
+            ids.new_span_id(),
+            TraceFlags::NOT_SAMPLED,
+            true,
+            TraceState::NONE,
+        ))
+    });
+    // Fails only for a span that no layer of traces knows.
+    let _: Result<(), tracing_opentelemetry::SetParentError> = span.set_parent(context);
 }
 
 /// Points from a span to another trace that it works for as well.

@@ -33,9 +33,9 @@ impl Said {
             ..
         } = self;
         match status {
-            503 | 429 if !self.has_retry_after => {
-                Some(format!("{command} was answered {status} without Retry-After"))
-            }
+            503 | 429 if !self.has_retry_after => Some(format!(
+                "{command} was answered {status} without Retry-After"
+            )),
             503 => None,
             500.. => Some(format!("{command} was answered {status}: {body}")),
             _ => None,

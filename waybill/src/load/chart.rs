@@ -54,7 +54,12 @@ pub fn page(report: &Report) -> String {
     let plain = |value: f64| format!("{value:.0}");
     let mut charts = chart("orders a second", &rate, report, plain);
     charts += &chart("from arrival to answer", &latency, report, shown);
-    charts += &chart("events that the slowest read model is behind", &lag, report, plain);
+    charts += &chart(
+        "events that the slowest read model is behind",
+        &lag,
+        report,
+        plain,
+    );
     let text = escaped(&report.to_text());
     format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>waybill load {}</title>\n\

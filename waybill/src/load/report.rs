@@ -114,7 +114,10 @@ impl Report {
             .and_then(|(usual, end)| usual_again(&seconds, usual, end));
         let mut broken = board.broken.clone();
         if board.broken_more > 0 {
-            broken.push(format!("and {} answers more of the kind", board.broken_more));
+            broken.push(format!(
+                "and {} answers more of the kind",
+                board.broken_more
+            ));
         }
         let named = found.lost.iter().take(LOST_TOLD_MAX);
         broken.extend(named.map(|order| format!("the order {order} was acknowledged and is lost")));

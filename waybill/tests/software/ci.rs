@@ -42,7 +42,12 @@ fn every_change_is_checked_with_no_more_rights_than_reading_and_within_a_limit()
     assert_eq!(on["push"]["branches"][0], "main");
     let rights = workflow["permissions"].as_mapping().unwrap();
     assert_eq!((rights.len(), &rights["contents"]), (1, &"read".into()));
-    assert!(workflow["jobs"]["check"]["timeout-minutes"].as_u64().unwrap() <= 120);
+    assert!(
+        workflow["jobs"]["check"]["timeout-minutes"]
+            .as_u64()
+            .unwrap()
+            <= 120
+    );
     for step in steps(&workflow) {
         let Some(action) = step["uses"].as_str() else {
             continue;
@@ -57,7 +62,8 @@ fn every_change_is_checked_with_no_more_rights_than_reading_and_within_a_limit()
 }
 
 #[test]
-fn the_script_checks_form_lints_dependencies_stored_events_and_all_tests_and_stops_at_the_first_no() {
+fn the_script_checks_form_lints_dependencies_stored_events_and_all_tests_and_stops_at_the_first_no()
+{
     let script = read(".ci/run");
     for part in [
         "set -euo pipefail",

@@ -19,7 +19,8 @@ fn made(resolv_conf: &str) -> Output {
 }
 
 #[test]
-fn in_a_cluster_the_edge_sends_reads_to_the_projector_and_the_rest_to_the_commands_by_whole_names() {
+fn in_a_cluster_the_edge_sends_reads_to_the_projector_and_the_rest_to_the_commands_by_whole_names()
+{
     let said = made("nameserver 10.96.0.10\nsearch waybill.svc.cluster.local svc.cluster.local\n");
     assert!(said.status.success(), "{said:?}");
     let conf = String::from_utf8(said.stdout).unwrap();
@@ -36,7 +37,12 @@ fn in_a_cluster_the_edge_sends_reads_to_the_projector_and_the_rest_to_the_comman
         assert!(lines.contains(&expected), "{expected}\n{conf}");
     }
     // No short name is left, which this resolver would not find.
-    for short in [" projector:", " command-api:", " payment-sandbox:", "127.0.0.11"] {
+    for short in [
+        " projector:",
+        " command-api:",
+        " payment-sandbox:",
+        "127.0.0.11",
+    ] {
         assert!(!conf.contains(short), "{short}");
     }
 }

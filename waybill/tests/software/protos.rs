@@ -35,5 +35,8 @@ fn the_protos_keep_the_rules_that_they_name_and_one_that_does_not_is_found() {
     let said = buf_lint(folder.path());
     assert!(!said.status.success());
     let why = String::from_utf8(said.stdout).unwrap();
-    assert!(why.contains("orders.proto") && why.contains("OrderId"), "{why}");
+    assert!(
+        why.contains("orders.proto") && why.contains("OrderId"),
+        "{why}"
+    );
 }
