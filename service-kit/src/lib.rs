@@ -28,6 +28,7 @@ pub mod process;
 pub mod settings;
 pub mod shutdown;
 pub mod signing;
+pub mod standard_webhooks;
 pub mod telemetry;
 pub mod time;
 pub mod validation;
