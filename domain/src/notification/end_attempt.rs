@@ -293,7 +293,7 @@ mod tests {
         given::<Notification>(past.clone())
             .when(end(1, Outcome::Sent, Recovery::LookUp, at(11 * SECOND_MS)))
             .then([ended(1, FIRST, Outcome::Sent, None), settled(Status::Sent)]);
-        let next = Some((FIRST, at(12 * SECOND_MS)));
+        let next = Some((FIRST, at(16 * SECOND_MS)));
         let state = given::<Notification>(past.clone())
             .when(end(
                 1,

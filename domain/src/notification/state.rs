@@ -170,19 +170,12 @@ impl Delivery {
                 return;
             }
             Outcome::Transient => {
-                self.failures = self.failures.saturating_add(1);
-                self.in_a_row = if next == Some(provider) {
-                    self.in_a_row.saturating_add(1)
-                } else {
-                    0
-                };
                 // A look-up proved that nothing was sent; one more refusal under the same key proves nothing.
                 if since.is_none() {
                     self.unclear = None;
                 }
             }
             Outcome::Unknown => {
-                self.failures = self.failures.saturating_add(1);
                 if let (None, Some(since)) = (&self.unclear, since) {
                     self.unclear = Some(Unclear {
                         provider: provider.to_owned(),
@@ -191,6 +184,12 @@ impl Delivery {
                 }
             }
         }
+        self.failures = self.failures.saturating_add(1);
+        self.in_a_row = if next == Some(provider) {
+            self.in_a_row.saturating_add(1)
+        } else {
+            0
+        };
         // Another provider's turn: it may rather arrive twice than not at all.
         if next.is_some_and(|next| next != provider) {
             self.unclear = None;
