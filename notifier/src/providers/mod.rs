@@ -43,7 +43,8 @@ pub enum ProvidersError {
 }
 
 /// The providers of the settings, those of a channel in the order in which they are tried unless an agent says otherwise.
-/// A channel for people without any has the log.
+/// A channel without any has
+/// the log.
 ///
 /// # Errors
 /// When one of them cannot be made.
@@ -69,7 +70,7 @@ pub fn all(
         let webpush = WebPush::new(webpush, outbound.clone(), clock.clone());
         all.push(Arc::new(webpush));
     }
-    for channel in [Channel::Email, Channel::Sms, Channel::Push] {
+    for channel in Channel::ALL {
         if !all.iter().any(|provider| provider.channel() == channel) {
             all.push(Arc::new(Log::new(channel)));
         }
