@@ -14,7 +14,7 @@ use service_kit::Problem;
 use service_kit::problem::FieldError;
 
 use crate::orders::quote::{BucketError, ClaimError};
-use crate::webhooks::{CallbackError, PartnerMessageError, SignatureError, StandardSignatureError};
+use crate::webhooks::{CallbackError, PartnerMessageError, SignatureError};
 
 /// After this long a caller whose commands queue up may come back.
 const RETRY_AFTER_QUEUE: Duration = Duration::from_secs(1);

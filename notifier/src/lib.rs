@@ -12,6 +12,7 @@
     )
 )]
 
+pub mod outbound;
 pub mod port;
 pub mod providers;
 pub mod templates;

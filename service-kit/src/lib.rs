@@ -29,6 +29,7 @@ pub mod push_key;
 pub mod settings;
 pub mod shutdown;
 pub mod signing;
+pub mod standard_webhooks;
 pub mod telemetry;
 pub mod time;
 pub mod validation;

@@ -15,8 +15,6 @@ use service_kit::{Access, ApiRouter, Role, Validation, routes};
 use crate::door::Door;
 use crate::fields::{self, NAME_CHARS_MAX};
 
-pub(crate) use add::WEBHOOK_SECRET;
-
 const ADMIN: Access = Access::Roles(&[Role::Admin]);
 
 /// The routes of this area.

@@ -213,7 +213,12 @@ async fn converse_on(
 ) -> Result<(), MailError> {
     let server = connection.server_info();
     let mut parameters = Vec::new();
-    if envelope.has_non_ascii_addresses() {
+    let foreign = envelope
+        .from()
+        .into_iter()
+        .chain(envelope.to())
+        .any(|address| !address.as_ref().is_ascii());
+    if foreign {
         if !server.supports_feature(Extension::SmtpUtfEight) {
             return Err(MailError::Unwritable(
                 "the server takes only addresses of plain letters".into(),
