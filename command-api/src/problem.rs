@@ -117,6 +117,7 @@ impl From<customer::Rejection> for Refusal {
                 Self(Problem::conflict("email_changed", rejection.to_string()))
             }
             customer::Rejection::PartnerMismatch => invalid("/partner_id", rejection.to_string()),
+            customer::Rejection::QuietHours(_) => invalid("/quiet_hours", rejection.to_string()),
         }
     }
 }

@@ -21,6 +21,8 @@ pub mod assignment;
 pub mod customer;
 pub mod fulfilment;
 pub mod inventory;
+pub mod notification;
+pub mod notification_agent;
 pub mod offer;
 pub mod order;
 pub mod partner;

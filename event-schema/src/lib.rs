@@ -23,6 +23,8 @@ pub mod fulfilment;
 pub mod ids;
 pub mod inventory;
 pub mod money;
+pub mod notification;
+pub mod notification_agent;
 pub mod offer;
 pub mod order;
 pub mod partner;

@@ -1,4 +1,7 @@
-//! Tells people and systems outside what happened: intents, providers, fallback, outcomes.
+//! Tells customers, partners and staff what happened, outside of the house: by e-mail, SMS, push and webhooks.
+//!
+//! What a message goes through is `domain::notification`; this crate is the shell around it: [`port`] is what the core
+//! and the [`providers`] agree on.
 #![cfg_attr(
     test,
     allow(
@@ -10,3 +13,6 @@
 )]
 
 pub mod outbound;
+pub mod port;
+pub mod providers;
+pub mod templates;

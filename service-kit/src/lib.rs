@@ -25,6 +25,7 @@ pub mod pictures;
 pub mod postgres;
 pub mod problem;
 pub mod process;
+pub mod push_key;
 pub mod settings;
 pub mod shutdown;
 pub mod signing;
