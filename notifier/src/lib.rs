@@ -16,3 +16,4 @@ pub mod outbound;
 pub mod port;
 pub mod providers;
 pub mod templates;
+pub mod webhook_body;

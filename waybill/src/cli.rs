@@ -41,6 +41,8 @@ pub enum Command {
     SagaOrchestrator,
     /// Stand in for a payment provider.
     PaymentSandbox(payment_sandbox::SandboxArgs),
+    /// Stand in for the services that bring mails, text messages and pushes to people, and show what they would have got.
+    MessageSandbox(message_sandbox::MessageSandboxArgs),
     /// Print a bearer token.
     Token {
         /// What the bearer may do.

@@ -10,6 +10,7 @@ mod smtp;
 #[cfg(test)]
 mod test_kit;
 mod twilio;
+mod webhooks;
 mod webpush;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use self::log::Log;
 pub use self::resend::Resend;
 pub use self::smtp::Smtp;
 pub use self::twilio::Twilio;
+pub use self::webhooks::Webhooks;
 pub use self::webpush::WebPush;
 use crate::outbound::Outbound;
 use crate::port::Provider;
@@ -70,6 +72,7 @@ pub fn all(
         let webpush = WebPush::new(webpush, outbound.clone(), clock.clone());
         all.push(Arc::new(webpush));
     }
+    all.push(Arc::new(Webhooks::new(outbound.clone(), clock.clone())));
     for channel in Channel::ALL {
         if !all.iter().any(|provider| provider.channel() == channel) {
             all.push(Arc::new(Log::new(channel)));
