@@ -248,7 +248,12 @@ pub struct SettingsArgs {
     )]
     pub webpush_key_file: Option<PathBuf>,
     /// Whom a push service tells when our pushes make trouble: mailto:… or https://….
-    #[arg(long, env = "WAYBILL_WEBPUSH_SUBJECT", value_name = "URL", global = true)]
+    #[arg(
+        long,
+        env = "WAYBILL_WEBPUSH_SUBJECT",
+        value_name = "URL",
+        global = true
+    )]
     pub webpush_subject: Option<String>,
     /// Base address of a Stripe-compatible API [default: the sandbox].
     #[arg(long, env = "WAYBILL_PAYMENT_URL", value_name = "URL", global = true)]
