@@ -84,7 +84,10 @@ impl PushKey {
     /// # Errors
     /// Never for a key that could be read; typed instead of a panic.
     pub fn to_pem(&self) -> Result<String, CryptoError> {
-        let document = self.pair.to_pkcs8v1().map_err(|_| CryptoError::Derivation)?;
+        let document = self
+            .pair
+            .to_pkcs8v1()
+            .map_err(|_| CryptoError::Derivation)?;
         let mut pem = format!("{PEM_BEGIN}PRIVATE KEY-----\n");
         let mut rest = STANDARD.encode(document.as_ref());
         while !rest.is_empty() {
@@ -129,7 +132,9 @@ fn private_pem(text: &str) -> Option<Vec<u8>> {
     lines
         .by_ref()
         .find(|line| line.starts_with(PEM_BEGIN) && line.contains("PRIVATE KEY"))?;
-    let body: String = lines.take_while(|line| !line.starts_with(PEM_END)).collect();
+    let body: String = lines
+        .take_while(|line| !line.starts_with(PEM_END))
+        .collect();
     STANDARD.decode(body).ok()
 }
 
@@ -173,7 +178,13 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_none() {
-        for bad in ["", "hello", "AAAA", &"A".repeat(43), "-----BEGIN PRIVATE KEY-----\n!"] {
+        for bad in [
+            "",
+            "hello",
+            "AAAA",
+            &"A".repeat(43),
+            "-----BEGIN PRIVATE KEY-----\n!",
+        ] {
             assert!(PushKey::parse(bad).is_none(), "{bad}");
         }
     }

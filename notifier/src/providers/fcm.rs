@@ -165,7 +165,10 @@ fn outcome(reply: &Reply) -> Outcome {
             status => later(&format!("http_{status}"), reply.retry_after),
         };
     };
-    let of_fcm = error.details.iter().find_map(|detail| detail.error_code.as_deref());
+    let of_fcm = error
+        .details
+        .iter()
+        .find_map(|detail| detail.error_code.as_deref());
     let about_the_token = error
         .details
         .iter()
@@ -209,15 +212,39 @@ mod tests {
         assert_table(
             outcome,
             &[
-                Row(200, r#"{"name":"projects/p/messages/1"}"#.into(), "sent projects/p/messages/1"),
-                Row(200, "<html>hello</html>".into(), "unknown unreadable_answer"),
+                Row(
+                    200,
+                    r#"{"name":"projects/p/messages/1"}"#.into(),
+                    "sent projects/p/messages/1",
+                ),
+                Row(
+                    200,
+                    "<html>hello</html>".into(),
+                    "unknown unreadable_answer",
+                ),
                 Row(404, fcm("NOT_FOUND", "UNREGISTERED"), "gone unregistered"),
                 Row(404, google("NOT_FOUND"), "gone not_found"),
-                Row(404, "<html>nothing here</html>".into(), "transient http_404"),
+                Row(
+                    404,
+                    "<html>nothing here</html>".into(),
+                    "transient http_404",
+                ),
                 Row(400, bad_token.into(), "gone invalid_token"),
-                Row(400, fcm("INVALID_ARGUMENT", "INVALID_ARGUMENT"), "rejected invalid_argument"),
-                Row(403, fcm("PERMISSION_DENIED", "SENDER_ID_MISMATCH"), "rejected sender_id_mismatch"),
-                Row(403, google("PERMISSION_DENIED"), "transient permission_denied"),
+                Row(
+                    400,
+                    fcm("INVALID_ARGUMENT", "INVALID_ARGUMENT"),
+                    "rejected invalid_argument",
+                ),
+                Row(
+                    403,
+                    fcm("PERMISSION_DENIED", "SENDER_ID_MISMATCH"),
+                    "rejected sender_id_mismatch",
+                ),
+                Row(
+                    403,
+                    google("PERMISSION_DENIED"),
+                    "transient permission_denied",
+                ),
                 Row(401, google("UNAUTHENTICATED"), "transient unauthenticated"),
                 Row(
                     401,
@@ -230,8 +257,16 @@ mod tests {
                     "transient quota_exceeded after 7s",
                 ),
                 Row(408, String::new(), "unknown http_408"),
-                Row(500, fcm("INTERNAL", "INTERNAL"), "transient http_500 after 7s"),
-                Row(503, fcm("UNAVAILABLE", "UNAVAILABLE"), "transient http_503 after 7s"),
+                Row(
+                    500,
+                    fcm("INTERNAL", "INTERNAL"),
+                    "transient http_500 after 7s",
+                ),
+                Row(
+                    503,
+                    fcm("UNAVAILABLE", "UNAVAILABLE"),
+                    "transient http_503 after 7s",
+                ),
                 Row(500, String::new(), "unknown http_500"),
                 Row(502, "<html>bad gateway</html>".into(), "unknown http_502"),
                 Row(503, String::new(), "transient http_503 after 7s"),

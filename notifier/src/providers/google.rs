@@ -62,7 +62,7 @@ struct Claims<'a> {
 
 #[derive(Deserialize)]
 struct Granted {
-    access_token: SecretString,
+    access_token: String,
     expires_in: u64,
 }
 
@@ -143,7 +143,9 @@ impl Account {
             .token_endpoint
             .post("")
             .form(&[("grant_type", GRANT), ("assertion", &assertion)]);
-        let reply = Api::exchange(request).await.map_err(|_| "token_no_answer")?;
+        let reply = Api::exchange(request)
+            .await
+            .map_err(|_| "token_no_answer")?;
         match reply.status {
             200 => {}
             400 | 401 | 403 => return Err("token_refused"),
@@ -152,6 +154,6 @@ impl Account {
         let granted: Granted = reply.read().ok_or("token_unreadable")?;
         let left = Duration::from_secs(granted.expires_in).saturating_sub(LEFT_MIN);
         let until = now.checked_add(left).map_err(|_| "token_unreadable")?;
-        Ok((granted.access_token, until))
+        Ok((SecretString::from(granted.access_token), until))
     }
 }

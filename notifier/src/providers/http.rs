@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use reqwest::header::{LOCATION, RETRY_AFTER};
-use reqwest::{RequestBuilder, Response};
+use reqwest::{RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 
 use crate::port::Outcome;
@@ -76,8 +76,12 @@ impl Api {
         self.client.post(format!("{}{path}", self.base))
     }
 
-    pub(super) fn get(&self, path: &str) -> RequestBuilder {
-        self.client.get(format!("{}{path}", self.base))
+    pub(super) fn get(&self, path: &str, query: &[(&str, &str)]) -> Option<RequestBuilder> {
+        let mut url = Url::parse(&format!("{}{path}", self.base)).ok()?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Some(self.client.get(url))
     }
 
     /// Sends a request and reads its answer.

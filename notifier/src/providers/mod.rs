@@ -27,7 +27,7 @@ pub use self::smtp::Smtp;
 pub use self::twilio::Twilio;
 pub use self::webhooks::Webhooks;
 pub use self::webpush::WebPush;
-use crate::outbound::Outbound;
+use crate::outbound::{Nets, Outbound, OutboundError};
 use crate::port::Provider;
 
 /// Why the providers of the settings cannot be made.
@@ -39,22 +39,21 @@ pub enum ProvidersError {
     /// No client can be made.
     #[error("no HTTP client can be made")]
     Client(#[from] reqwest::Error),
+    /// The guard of addresses that other people chose cannot be made.
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
     /// The account for pushes cannot be used.
     #[error(transparent)]
     Account(#[from] AccountError),
 }
 
 /// The providers of the settings, those of a channel in the order in which they are tried unless an agent says otherwise.
-/// A channel without any has
-/// the log.
+/// A channel without any has the log.
 ///
 /// # Errors
 /// When one of them cannot be made.
-pub fn all(
-    settings: &Settings,
-    outbound: &Outbound,
-    clock: &Clock,
-) -> Result<Vec<Arc<dyn Provider>>, ProvidersError> {
+pub fn all(settings: &Settings) -> Result<Vec<Arc<dyn Provider>>, ProvidersError> {
+    let clock = Clock::system();
     let mut all: Vec<Arc<dyn Provider>> = Vec::new();
     if let Some(smtp) = &settings.smtp {
         all.push(Arc::new(Smtp::new(smtp)?));
@@ -69,8 +68,8 @@ pub fn all(
         all.push(Arc::new(Fcm::new(fcm, clock.clone())?));
     }
     if let Some(webpush) = &settings.webpush {
-        let webpush = WebPush::new(webpush, outbound.clone(), clock.clone());
-        all.push(Arc::new(webpush));
+        let outbound = Outbound::new(Nets::default())?;
+        all.push(Arc::new(WebPush::new(webpush, outbound, clock)));
     }
     all.push(Arc::new(Webhooks::new(outbound.clone(), clock.clone())));
     for channel in Channel::ALL {

@@ -116,7 +116,10 @@ fn outcome(reply: &Reply) -> Outcome {
         // Another call under the key is being carried out, or one was made with other content: the key has been used.
         (409, _) => unknown(if said.is_empty() { "http_409" } else { said }),
         (408, _) => unknown("http_408"),
-        (429, _) => later(if said.is_empty() { "http_429" } else { said }, reply.retry_after),
+        (429, _) => later(
+            if said.is_empty() { "http_429" } else { said },
+            reply.retry_after,
+        ),
         // Key, sender and address of the API are the shop's to put right; the recipient is not to blame.
         (400 | 422, "invalid_from_address" | "missing_api_key" | "invalid_idempotency_key") => {
             later(said, None)
@@ -140,34 +143,78 @@ mod tests {
             outcome,
             &[
                 Row(200, r#"{"id":"49a3999c"}"#.into(), "sent 49a3999c"),
-                Row(200, "<html>hello</html>".into(), "unknown unreadable_answer"),
+                Row(
+                    200,
+                    "<html>hello</html>".into(),
+                    "unknown unreadable_answer",
+                ),
                 Row(400, error("validation_error"), "rejected validation_error"),
-                Row(422, error("missing_required_field"), "rejected missing_required_field"),
-                Row(422, error("invalid_parameter"), "rejected invalid_parameter"),
-                Row(422, error("invalid_from_address"), "transient invalid_from_address"),
-                Row(400, error("invalid_idempotency_key"), "transient invalid_idempotency_key"),
+                Row(
+                    422,
+                    error("missing_required_field"),
+                    "rejected missing_required_field",
+                ),
+                Row(
+                    422,
+                    error("invalid_parameter"),
+                    "rejected invalid_parameter",
+                ),
+                Row(
+                    422,
+                    error("invalid_from_address"),
+                    "transient invalid_from_address",
+                ),
+                Row(
+                    400,
+                    error("invalid_idempotency_key"),
+                    "transient invalid_idempotency_key",
+                ),
                 Row(400, "<html>a proxy</html>".into(), "transient http_400"),
                 Row(401, error("missing_api_key"), "transient missing_api_key"),
-                Row(401, error("restricted_api_key"), "transient restricted_api_key"),
+                Row(
+                    401,
+                    error("restricted_api_key"),
+                    "transient restricted_api_key",
+                ),
                 Row(403, error("invalid_api_key"), "transient invalid_api_key"),
                 // A domain that is not verified yet.
                 Row(403, error("validation_error"), "transient validation_error"),
                 Row(404, error("not_found"), "transient not_found"),
                 Row(404, "nginx".into(), "transient http_404"),
-                Row(405, error("method_not_allowed"), "transient method_not_allowed"),
+                Row(
+                    405,
+                    error("method_not_allowed"),
+                    "transient method_not_allowed",
+                ),
                 Row(408, String::new(), "unknown http_408"),
                 Row(
                     409,
                     error("concurrent_idempotent_requests"),
                     "unknown concurrent_idempotent_requests",
                 ),
-                Row(409, error("invalid_idempotent_request"), "unknown invalid_idempotent_request"),
+                Row(
+                    409,
+                    error("invalid_idempotent_request"),
+                    "unknown invalid_idempotent_request",
+                ),
                 Row(409, String::new(), "unknown http_409"),
                 Row(451, error("security_error"), "rejected security_error"),
-                Row(429, error("rate_limit_exceeded"), "transient rate_limit_exceeded after 7s"),
-                Row(429, error("daily_quota_exceeded"), "transient daily_quota_exceeded after 7s"),
+                Row(
+                    429,
+                    error("rate_limit_exceeded"),
+                    "transient rate_limit_exceeded after 7s",
+                ),
+                Row(
+                    429,
+                    error("daily_quota_exceeded"),
+                    "transient daily_quota_exceeded after 7s",
+                ),
                 Row(429, String::new(), "transient http_429 after 7s"),
-                Row(500, error("application_error"), "transient http_500 after 7s"),
+                Row(
+                    500,
+                    error("application_error"),
+                    "transient http_500 after 7s",
+                ),
                 Row(500, String::new(), "unknown http_500"),
                 Row(502, "<html>bad gateway</html>".into(), "unknown http_502"),
                 Row(503, String::new(), "transient http_503 after 7s"),

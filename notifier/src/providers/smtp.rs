@@ -58,7 +58,9 @@ impl Provider for Smtp {
         let letter = Letter {
             mail: &mail,
             name: name.as_deref(),
-            html: Some(&message.content.html).filter(|html| !html.is_empty()).map(String::as_str),
+            html: Some(&message.content.html)
+                .filter(|html| !html.is_empty())
+                .map(String::as_str),
             id: Some(message.delivery_id),
             order: message.order_id,
         };

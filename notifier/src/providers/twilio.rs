@@ -122,8 +122,7 @@ impl Twilio {
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> Option<Page> {
         let request = self
             .api
-            .get(path)
-            .query(query)
+            .get(path, query)?
             .basic_auth(&self.account, Some(self.token.expose_secret()));
         let reply = Api::exchange(request).await.ok()?;
         if reply.is_success() {
@@ -147,7 +146,11 @@ impl Twilio {
                 });
             }
             // Newest first: where messages are older than the intent, ours is not behind them.
-            let older = page.messages.last().and_then(created).is_some_and(|at| at < since);
+            let older = page
+                .messages
+                .last()
+                .and_then(created)
+                .is_some_and(|at| at < since);
             let next = page.next_page_uri.filter(|next| next.starts_with('/'));
             match next {
                 Some(next) if !older => page = self.get(&next, &[]).await?,
@@ -181,7 +184,11 @@ impl Provider for Twilio {
             return rejected("not_a_phone_number");
         };
         let service = self.from.starts_with("MG");
-        let from = if service { "MessagingServiceSid" } else { "From" };
+        let from = if service {
+            "MessagingServiceSid"
+        } else {
+            "From"
+        };
         let text = text(&message.content.short, message.delivery_id);
         let request = self
             .api
@@ -290,7 +297,11 @@ mod tests {
             outcome,
             &[
                 Row(201, taken.into(), "sent SM1"),
-                Row(200, "<html>hello</html>".into(), "unknown unreadable_answer"),
+                Row(
+                    200,
+                    "<html>hello</html>".into(),
+                    "unknown unreadable_answer",
+                ),
                 // The number: not one, unreachable, not mobile, does not want us, no way to it.
                 Row(400, error(21_211), "rejected twilio_21211"),
                 Row(400, error(21_214), "rejected twilio_21214"),
@@ -342,7 +353,10 @@ mod tests {
             calls.sent(Uuid::from_u128(n));
             calls.sent(Uuid::from_u128(n));
         }
-        assert_eq!((calls.last.len(), calls.order.len()), (CALLS_MAX, CALLS_MAX));
+        assert_eq!(
+            (calls.last.len(), calls.order.len()),
+            (CALLS_MAX, CALLS_MAX)
+        );
         assert!(!calls.last.contains_key(&Uuid::from_u128(0)));
     }
 }

@@ -73,14 +73,14 @@ impl Place {
         let url = Url::parse(url).ok()?;
         let host = url.host_str().filter(|host| !host.is_empty())?.to_owned();
         let asked = url.query_pairs().find(|(name, _)| name == "tls");
-        let (wrapping, usual_port) = match (url.scheme(), asked.as_ref().map(|(_, how)| how.as_ref()))
-        {
-            ("smtp", None) => (Wrapping::Plain, 25),
-            ("smtp", Some("required")) => (Wrapping::Required, 587),
-            ("smtp", Some("opportunistic")) => (Wrapping::IfOffered, 587),
-            ("smtps", _) => (Wrapping::FromTheStart, 465),
-            _ => return None,
-        };
+        let (wrapping, usual_port) =
+            match (url.scheme(), asked.as_ref().map(|(_, how)| how.as_ref())) {
+                ("smtp", None) => (Wrapping::Plain, 25),
+                ("smtp", Some("required")) => (Wrapping::Required, 587),
+                ("smtp", Some("opportunistic")) => (Wrapping::IfOffered, 587),
+                ("smtps", _) => (Wrapping::FromTheStart, 465),
+                _ => return None,
+            };
         let plain = |text: &str| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
         let user = match url.password() {
             Some(password) => Some((plain(url.username())?, SecretString::from(plain(password)?))),
@@ -217,7 +217,7 @@ async fn converse_on(
         .from()
         .into_iter()
         .chain(envelope.to())
-        .any(|address| !address.as_ref().is_ascii());
+        .any(|address| !address.to_string().is_ascii());
     if foreign {
         if !server.supports_feature(Extension::SmtpUtfEight) {
             return Err(MailError::Unwritable(
@@ -273,11 +273,19 @@ mod tests {
         let usual = place("smtps://sh%40op:s%2Fcret@mail.example/shop.example");
         assert_eq!(usual.port, 465);
         let (user, password) = usual.user.unwrap();
-        assert_eq!((user.as_str(), password.expose_secret()), ("sh@op", "s/cret"));
+        assert_eq!(
+            (user.as_str(), password.expose_secret()),
+            ("sh@op", "s/cret")
+        );
         assert!(matches!(usual.hello, ClientId::Domain(name) if name == "shop.example"));
         assert!(place("smtp://mail.example?tls=required").wrapping == Wrapping::Required);
         assert_eq!(place("smtp://mail.example?tls=opportunistic").port, 587);
-        for bad in ["http://mail.example", "smtp://", "mail.example", "smtp://m?tls=maybe"] {
+        for bad in [
+            "http://mail.example",
+            "smtp://",
+            "mail.example",
+            "smtp://m?tls=maybe",
+        ] {
             assert!(!is_address(bad), "{bad}");
         }
     }

@@ -248,7 +248,12 @@ pub struct SettingsArgs {
     )]
     pub webpush_key_file: Option<PathBuf>,
     /// Whom a push service tells when our pushes make trouble: mailto:… or https://….
-    #[arg(long, env = "WAYBILL_WEBPUSH_SUBJECT", value_name = "URL", global = true)]
+    #[arg(
+        long,
+        env = "WAYBILL_WEBPUSH_SUBJECT",
+        value_name = "URL",
+        global = true
+    )]
     pub webpush_subject: Option<String>,
     /// Private networks that partners' webhooks and browsers' push services may be in, separated by commas
     /// [default: none; `up`: 127.0.0.0/8].

@@ -148,7 +148,10 @@ impl SettingsArgs {
         let named = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
         let parts = [
             ("WAYBILL_SMS_ACCOUNT", named(&self.sms_account)),
-            ("WAYBILL_SMS_TOKEN", named(&self.sms_token) || self.sms_token_file.is_some()),
+            (
+                "WAYBILL_SMS_TOKEN",
+                named(&self.sms_token) || self.sms_token_file.is_some(),
+            ),
             ("WAYBILL_SMS_FROM", named(&self.sms_from)),
         ];
         let any = named(&self.sms_url) || parts.iter().any(|(_, there)| *there);
@@ -208,7 +211,9 @@ impl SettingsArgs {
                 if known {
                     Ok(text.to_owned())
                 } else {
-                    Err(format!("`{text}` is neither mailto:you@example.com nor https://…"))
+                    Err(format!(
+                        "`{text}` is neither mailto:you@example.com nor https://…"
+                    ))
                 }
             },
         );

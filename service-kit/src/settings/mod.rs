@@ -310,10 +310,7 @@ impl Settings {
                     |smtp| values::without_password(smtp.url.expose_secret()),
                 ),
             ),
-            (
-                "WAYBILL_SMTP_FROM",
-                self.mail_from.clone(),
-            ),
+            ("WAYBILL_SMTP_FROM", self.mail_from.clone()),
             ("WAYBILL_MAIL_API_KEY", hidden(self.mail_api.is_some())),
             (
                 "WAYBILL_MAIL_API_URL",
@@ -334,7 +331,11 @@ impl Settings {
             ),
             (
                 "WAYBILL_FCM_CREDENTIALS_FILE",
-                text(self.fcm.as_ref().map(|fcm| format!("(of {})", fcm.client_email))),
+                text(
+                    self.fcm
+                        .as_ref()
+                        .map(|fcm| format!("(of {})", fcm.client_email)),
+                ),
             ),
             (
                 "WAYBILL_FCM_URL",

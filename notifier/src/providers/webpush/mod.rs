@@ -55,13 +55,20 @@ impl WebPush {
         let vapid = vapid::authorization(&self.settings, &to.origin(), self.clock.now()).ok()?;
         let mut vapid = HeaderValue::from_str(&vapid).ok()?;
         vapid.set_sensitive(true);
-        let urgency = if is_urgent(message.kind) { "high" } else { "normal" };
+        let urgency = if is_urgent(message.kind) {
+            "high"
+        } else {
+            "normal"
+        };
         // 32 letters, which is just what a topic may have.
         let topic = message.delivery_id.simple().to_string();
         Some(HeaderMap::from_iter([
             (AUTHORIZATION, vapid),
             (CONTENT_ENCODING, HeaderValue::from_static("aes128gcm")),
-            (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+            (
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/octet-stream"),
+            ),
             (TTL_HEADER, HeaderValue::from(TTL.as_secs())),
             (URGENCY, HeaderValue::from_static(urgency)),
             (TOPIC, HeaderValue::from_str(&topic).ok()?),
@@ -102,7 +109,11 @@ impl Provider for WebPush {
             return later("not_signed", None);
         };
         let endpoint = to.endpoint.as_str();
-        match self.outbound.post(endpoint, headers, Bytes::from(body)).await {
+        match self
+            .outbound
+            .post(endpoint, headers, Bytes::from(body))
+            .await
+        {
             Ok(answer) => outcome(&Reply {
                 status: answer.status.as_u16(),
                 retry_after: answer.retry_after(self.clock.now().into()),
@@ -171,4 +182,53 @@ fn name_of(location: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::providers::test_kit::{Row, assert_table};
+
+    #[test]
+    fn every_answer_of_a_push_service_has_its_meaning() {
+        let row = |status, meaning| Row(status, String::new(), meaning);
+        assert_table(
+            outcome,
+            &[
+                row(200, "sent -"),
+                row(201, "sent -"),
+                row(202, "sent -"),
+                row(404, "gone http_404"),
+                row(410, "gone http_410"),
+                row(400, "rejected http_400"),
+                row(405, "rejected http_405"),
+                row(413, "rejected http_413"),
+                row(401, "transient http_401"),
+                row(403, "transient http_403"),
+                row(408, "unknown http_408"),
+                row(429, "transient http_429 after 7s"),
+                row(302, "transient http_302 after 7s"),
+                row(500, "unknown http_500"),
+                row(502, "unknown http_502"),
+                row(503, "transient http_503 after 7s"),
+                row(504, "unknown http_504"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_messages_name_is_the_end_of_its_address_and_no_more_than_a_name() {
+        for (location, name) in [
+            (
+                "https://push.example/message/qDIYHNcfAIPP_5ITvURr",
+                Some("qDIYHNcfAIPP_5ITvURr"),
+            ),
+            ("/m/7?key=secret", Some("7")),
+            ("/m/", Some("m")),
+            ("", None),
+        ] {
+            assert_eq!(name_of(location).as_deref(), name, "{location}");
+        }
+        assert_eq!(
+            name_of(&"x".repeat(9_000)).map(|name| name.len()),
+            Some(100)
+        );
+    }
+}

@@ -74,7 +74,10 @@ mod tests {
     fn a_subscription_is_read_as_browsers_and_their_libraries_write_it() {
         for (public, auth) in [
             (PUBLIC.to_owned(), "BTBZMqHH6r4Tts7J_aSIgg"),
-            (format!("{}=", PUBLIC.replace('-', "+").replace('_', "/")), "BTBZMqHH6r4Tts7J/aSIgg=="),
+            (
+                format!("{}=", PUBLIC.replace('-', "+").replace('_', "/")),
+                "BTBZMqHH6r4Tts7J/aSIgg==",
+            ),
         ] {
             let text = given("https://push.example:8443/send/abc", &public, auth);
             let read = Subscription::parse(&text).unwrap();

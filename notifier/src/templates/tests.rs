@@ -1,0 +1,314 @@
+//! What a reader must learn from each message, whatever form he reads it in.
+
+use event_schema::notification::Kind;
+use event_schema::order::CancelReason;
+
+use super::words::SHORT_CHARS_MAX;
+use super::*;
+
+/// The kinds that people are told.
+fn for_people() -> impl Iterator<Item = Kind> {
+    Kind::ALL
+        .into_iter()
+        .filter(|kind| *kind != Kind::OrderPrepare)
+}
+
+fn sample() -> Facts {
+    Facts::sample(Shop {
+        name: "Corner Shop".into(),
+        url: "https://shop.example".into(),
+    })
+}
+
+fn rendered(kind: Kind) -> Content {
+    render(kind, &sample()).unwrap()
+}
+
+/// What somebody sees of a page: no head, no tags, entities as the letters that they stand for.
+fn seen(html: &str) -> String {
+    let (_, body) = html.split_once("<body").unwrap();
+    let mut text = String::new();
+    let mut inside = true;
+    for c in body.chars() {
+        match c {
+            '<' => {
+                inside = true;
+                text.push(' ');
+            }
+            '>' => inside = false,
+            c if !inside => text.push(c),
+            _ => {}
+        }
+    }
+    for (entity, letter) in [
+        ("&#60;", "<"),
+        ("&#62;", ">"),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#38;", "&"),
+    ] {
+        text = text.replace(entity, letter);
+    }
+    text
+}
+
+/// The words of a text, without what only separates.
+fn spoken(text: &str) -> Vec<&str> {
+    text.split_whitespace()
+        .filter(|word| word.chars().any(char::is_alphanumeric))
+        .collect()
+}
+
+#[test]
+fn every_kind_is_told_in_every_form() {
+    for kind in for_people() {
+        let content = rendered(kind);
+        let name = kind.as_str();
+        assert!(
+            !content.subject.is_empty() && !content.subject.contains('\n'),
+            "{name}"
+        );
+        assert!(
+            content.text.starts_with("Corner Shop\n"),
+            "{name}: {}",
+            content.text
+        );
+        assert!(content.text.contains("Hello Ada Lovelace,"), "{name}");
+        assert!(!content.text.contains("\n\n\n"), "{name}: {}", content.text);
+        assert!(content.html.starts_with("<!doctype html>"), "{name}");
+        assert!(content.short.starts_with("Corner Shop: "), "{name}");
+        assert!(content.short.chars().count() <= SHORT_CHARS_MAX, "{name}");
+        for field in ["title", "body"] {
+            let said = content.data[field].as_str().unwrap();
+            assert!(
+                !said.is_empty() && content.text.contains(said),
+                "{name}: {said}"
+            );
+        }
+        assert_eq!(content.data["kind"], name);
+    }
+}
+
+#[test]
+fn text_and_html_tell_the_same_word_by_word() {
+    let mut spare = sample();
+    spare.name = None;
+    spare.detail = None;
+    spare.partner = Some("B & B \"<Tea>\"'s".into());
+    if let Some(order) = &mut spare.order {
+        order.total = None;
+        order.delivery_address = None;
+        order.phone = None;
+    }
+    for facts in [sample(), spare] {
+        for kind in for_people() {
+            let content = render(kind, &facts).unwrap();
+            assert_eq!(
+                spoken(&content.text),
+                spoken(&seen(&content.html)),
+                "{}",
+                kind.as_str()
+            );
+        }
+    }
+}
+
+#[test]
+fn whatever_is_told_of_an_order_names_it_in_subject_text_html_and_short() {
+    let id = sample().order.unwrap().id.to_string();
+    for kind in for_people() {
+        let about_an_order = !matches!(
+            kind,
+            Kind::CustomerAdded
+                | Kind::ResourceAdded
+                | Kind::ResourceRemoved
+                | Kind::LowStock
+                | Kind::WebhookDisabled
+        );
+        if about_an_order {
+            let content = rendered(kind);
+            for form in [
+                &content.subject,
+                &content.text,
+                &content.html,
+                &content.short,
+            ] {
+                assert!(form.contains(&id), "{}: {form}", kind.as_str());
+            }
+            assert_eq!(content.data["order_id"], id);
+        }
+    }
+}
+
+#[test]
+fn each_message_tells_what_its_reader_must_learn() {
+    for (kind, facts) in [
+        (Kind::CustomerAdded, &["account", "ready"][..]),
+        (
+            Kind::ResourceAdded,
+            &["vm-build-01", "virtual machine", "eu-central-1"],
+        ),
+        (Kind::ResourceRemoved, &["vm-build-01", "not have"]),
+        (
+            Kind::OrderPlaced,
+            &[
+                "2 x Stoneware mug, blue",
+                "38.00 EUR",
+                "64.00 EUR",
+                "12 Analytical Row",
+            ],
+        ),
+        (
+            Kind::OrderConfirmed,
+            &[
+                "is paid",
+                "Kiln & Loom",
+                "Total 64.00 EUR",
+                "12 Analytical Row",
+            ],
+        ),
+        (
+            Kind::OrderCancelled,
+            &["cancelled", "sold out", "Stoneware mug, blue", "comes back"],
+        ),
+        (Kind::RefundPending, &["giving you back 64.00 EUR"]),
+        (Kind::Refunded, &["have given you back 64.00 EUR"]),
+        (Kind::OrderReady, &["prepared", "4 x Linen napkin"]),
+        (
+            Kind::OrderOnItsWay,
+            &["on its way", "12 Analytical Row", "+49 30 901820"],
+        ),
+        (Kind::OrderDelivered, &["handed over"]),
+        (Kind::LowStock, &["3 units", "MUG-BLUE", "Threshold: 5"]),
+        (
+            Kind::SagaNeedsOperator,
+            &[
+                "stuck at refund",
+                "refund_refused",
+                "charge_disputed",
+                "/v1/sagas/",
+            ],
+        ),
+        (Kind::WebhookDisabled, &["Kiln & Loom", "gone"]),
+    ] {
+        let content = rendered(kind);
+        for fact in facts {
+            assert!(
+                content.text.contains(fact),
+                "{}: {fact} in\n{}",
+                kind.as_str(),
+                content.text
+            );
+        }
+    }
+}
+
+#[test]
+fn every_reason_of_a_cancellation_has_words_of_its_own() {
+    let mut said = std::collections::BTreeSet::new();
+    for reason in [
+        CancelReason::PaymentDeclined,
+        CancelReason::PaymentExpired,
+        CancelReason::OutOfStock,
+        CancelReason::CustomerCancelled,
+        CancelReason::OperatorAborted,
+    ] {
+        let facts = Facts {
+            reason: Some(reason),
+            ..sample()
+        };
+        said.insert(render(Kind::OrderCancelled, &facts).unwrap().short);
+    }
+    assert_eq!(said.len(), 5);
+}
+
+/// Facts in which everything that people can write is an attack.
+fn hostile() -> Facts {
+    let attack = |what: &str| {
+        format!("<script>alert('{what}')</script>\"onload=x\r\nBcc: eve@example.org\u{202e}&amp;")
+    };
+    let mut facts = sample();
+    facts.shop.name = attack("shop");
+    facts.name = Some(attack("name"));
+    facts.detail = Some(attack("detail"));
+    facts.partner = Some(attack("partner"));
+    if let Some(order) = &mut facts.order {
+        order.lines[0].name = attack("line");
+        order.delivery_address = Some(attack("address"));
+        order.phone = Some(attack("phone"));
+        order.pickup_address = Some(attack("pickup"));
+    }
+    if let Some(resource) = &mut facts.resource {
+        resource.name = attack("resource");
+        resource.kind = Some(attack("kind"));
+        resource.region = Some(attack("region"));
+    }
+    if let Some(product) = &mut facts.product {
+        product.name = attack("product");
+        product.sku = attack("sku");
+    }
+    if let Some(stuck) = &mut facts.stuck {
+        stuck.step = attack("step");
+        stuck.cause = attack("cause");
+        stuck.detail = attack("stuck");
+    }
+    facts
+}
+
+#[test]
+fn nothing_that_somebody_wrote_becomes_markup_a_header_or_a_line_of_its_own() {
+    let clean = sample();
+    for kind in for_people() {
+        let content = render(kind, &hostile()).unwrap();
+        let name = kind.as_str();
+        let harmless = render(kind, &clean).unwrap();
+        let tags = |html: &str| html.matches('<').count();
+        assert_eq!(
+            tags(&content.html),
+            tags(&harmless.html),
+            "{name}: {}",
+            content.html
+        );
+        assert!(!content.html.contains("<script"), "{name}");
+        for form in [&content.subject, &content.short] {
+            assert!(!form.contains(char::is_control), "{name}: {form:?}");
+        }
+        assert!(
+            !content.text.lines().any(|line| line.starts_with("Bcc:")),
+            "{name}"
+        );
+        assert!(
+            !content.text.contains('\u{202e}') && !content.html.contains('\u{202e}'),
+            "{name}"
+        );
+        assert!(content.short.chars().count() <= SHORT_CHARS_MAX, "{name}");
+    }
+}
+
+#[test]
+fn what_the_message_is_about_is_never_left_out_and_what_is_erased_is() {
+    for kind in for_people().filter(|kind| *kind != Kind::CustomerAdded) {
+        let refused = render(kind, &Facts::default());
+        assert!(
+            matches!(refused, Err(RenderError::Missing(_))),
+            "{}",
+            kind.as_str()
+        );
+    }
+    let welcome = render(Kind::CustomerAdded, &Facts::default()).unwrap();
+    assert!(welcome.text.contains("\nHello,\n"));
+    let system = render(Kind::OrderPrepare, &sample());
+    assert!(matches!(system, Err(RenderError::NotForPeople)));
+}
+
+#[test]
+fn an_order_without_end_is_a_message_with_one() {
+    let mut facts = sample();
+    if let Some(order) = &mut facts.order {
+        let line = order.lines[0].clone();
+        order.lines = vec![line; 10_000];
+        order.lines[0].name = "x".repeat(100_000);
+    }
+    let content = render(Kind::OrderPlaced, &facts).unwrap();
+    assert!(content.html.len() < 64 * 1024, "{}", content.html.len());
+}
