@@ -208,7 +208,10 @@ mod tests {
         assert_eq!(first.public_key(), again.public_key());
         assert_eq!(again.token_uri(), "http://127.0.0.1:2/token");
         let path = again.path().unwrap();
-        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         fs::write(path, "{}").unwrap();
         let damaged = FcmAccount::load_or_create(folder.path(), "http://127.0.0.1:1");
         assert!(matches!(damaged, Err(AccountError::Unreadable(_))));

@@ -155,7 +155,8 @@ async fn order(
     State(sandbox): State<Sandbox>,
     body: Result<Json<Ordered>, JsonRejection>,
 ) -> Response {
-    let refused = |why: String| (StatusCode::BAD_REQUEST, Json(json!({ "error": why }))).into_response();
+    let refused =
+        |why: String| (StatusCode::BAD_REQUEST, Json(json!({ "error": why }))).into_response();
     let ordered = match body {
         Ok(Json(ordered)) => ordered,
         Err(error) => return refused(error.body_text()),
@@ -204,7 +205,9 @@ mod tests {
             ..Rule::default()
         };
         faults.set(Channel::Sms, rule);
-        let fates: Vec<_> = (0..9).map(|_| faults.of(Channel::Sms, "+49").failure).collect();
+        let fates: Vec<_> = (0..9)
+            .map(|_| faults.of(Channel::Sms, "+49").failure)
+            .collect();
         let (many, drop) = (Some(Failure::TooMany), Some(Failure::DropAfter));
         assert_eq!(
             fates,

@@ -16,7 +16,6 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::Sandbox;
 use crate::answer::{Language, answer};
@@ -36,7 +35,9 @@ pub(crate) struct Granted(Mutex<VecDeque<(String, Timestamp)>>);
 
 impl Granted {
     fn grant(&self) -> Option<String> {
-        let token = format!("ya29.{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let mut secret = [0; 32];
+        aws_lc_rs::rand::fill(&mut secret).ok()?;
+        let token = format!("ya29.{}", hex::encode(secret));
         let until = Timestamp::now().checked_add(TOKEN_LIVES).ok()?;
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.push_back((token.clone(), until));
@@ -49,7 +50,9 @@ impl Granted {
     fn holds(&self, token: &str) -> bool {
         let now = Timestamp::now();
         let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.iter().any(|(known, until)| known == token && *until > now)
+        tokens
+            .iter()
+            .any(|(known, until)| known == token && *until > now)
     }
 }
 
@@ -172,7 +175,12 @@ async fn send(
     if push.token.is_empty() {
         return invalid("The registration token is not a valid FCM registration token");
     }
-    if push.data.iter().flat_map(|data| data.values()).any(|value| !value.is_string()) {
+    if push
+        .data
+        .iter()
+        .flat_map(|data| data.values())
+        .any(|value| !value.is_string())
+    {
         return invalid("Invalid value at 'message.data': values are strings");
     }
     if body.len() > DATA_BYTES_MAX * 2 {
@@ -208,7 +216,12 @@ impl Language for Fcm<'_> {
     }
 
     fn unavailable(&self) -> Response {
-        error(503, "UNAVAILABLE", "The service is currently unavailable.", Some("UNAVAILABLE"))
+        error(
+            503,
+            "UNAVAILABLE",
+            "The service is currently unavailable.",
+            Some("UNAVAILABLE"),
+        )
     }
 
     fn rejected(&self) -> Response {
@@ -217,6 +230,11 @@ impl Language for Fcm<'_> {
     }
 
     fn dead(&self) -> Response {
-        error(404, "NOT_FOUND", "Requested entity was not found.", Some("UNREGISTERED"))
+        error(
+            404,
+            "NOT_FOUND",
+            "Requested entity was not found.",
+            Some("UNREGISTERED"),
+        )
     }
 }

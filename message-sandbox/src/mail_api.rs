@@ -65,7 +65,11 @@ fn bearer(headers: &HeaderMap) -> bool {
 
 async fn send(State(sandbox): State<Sandbox>, headers: HeaderMap, body: Bytes) -> Response {
     if !bearer(&headers) {
-        return error(401, "missing_api_key", "Missing API key in the authorization header.");
+        return error(
+            401,
+            "missing_api_key",
+            "Missing API key in the authorization header.",
+        );
     }
     let key = match headers.get("idempotency-key").map(|value| value.to_str()) {
         None => None,
@@ -94,7 +98,11 @@ async fn send(State(sandbox): State<Sandbox>, headers: HeaderMap, body: Bytes) -
         return error(422, "invalid_from_address", "Invalid `from` field.");
     }
     if mail.text.is_none() && mail.html.is_none() {
-        return error(422, "missing_required_field", "Missing `html` or `text` field.");
+        return error(
+            422,
+            "missing_required_field",
+            "Missing `html` or `text` field.",
+        );
     }
     let fingerprint = hex::encode(digest::digest(&digest::SHA256, &body));
     let message = Message {
@@ -110,11 +118,21 @@ async fn send(State(sandbox): State<Sandbox>, headers: HeaderMap, body: Bytes) -
     answer(&sandbox, message, &Resend).await
 }
 
-async fn show(State(sandbox): State<Sandbox>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+async fn show(
+    State(sandbox): State<Sandbox>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
     if !bearer(&headers) {
-        return error(401, "missing_api_key", "Missing API key in the authorization header.");
+        return error(
+            401,
+            "missing_api_key",
+            "Missing API key in the authorization header.",
+        );
     }
-    let found = Uuid::parse_str(&id).ok().and_then(|id| sandbox.store().find(id));
+    let found = Uuid::parse_str(&id)
+        .ok()
+        .and_then(|id| sandbox.store().find(id));
     match found.filter(|message| message.via == Via::MailApi) {
         Some(message) => Json(json!({
             "object": "email", "id": message.id, "to": [message.to], "from": message.from,

@@ -58,23 +58,41 @@ impl Asked {
 
     fn fits(&self, message: &Message) -> bool {
         self.channel.is_none_or(|wanted| wanted == message.channel)
-            && self.to.as_ref().is_none_or(|to| message.to.contains(to.as_str()))
-            && self.order.as_ref().is_none_or(|order| is_about(message, order))
+            && self
+                .to
+                .as_ref()
+                .is_none_or(|to| message.to.contains(to.as_str()))
+            && self
+                .order
+                .as_ref()
+                .is_none_or(|order| is_about(message, order))
     }
 }
 
 /// By its header, its data or its text.
 fn is_about(message: &Message, order: &str) -> bool {
     let in_headers = message.headers.values().any(|value| value.contains(order));
-    let in_data = || message.data.as_ref().is_some_and(|data| data.to_string().contains(order));
-    let in_text = || message.text.as_ref().is_some_and(|text| text.contains(order));
+    let in_data = || {
+        message
+            .data
+            .as_ref()
+            .is_some_and(|data| data.to_string().contains(order))
+    };
+    let in_text = || {
+        message
+            .text
+            .as_ref()
+            .is_some_and(|text| text.contains(order))
+    };
     in_headers || in_data() || in_text()
 }
 
 async fn list(State(sandbox): State<Sandbox>, RawQuery(query): RawQuery) -> Response {
     let asked = match Asked::read(query) {
         Ok(asked) => asked,
-        Err(why) => return (StatusCode::BAD_REQUEST, Json(json!({ "error": why }))).into_response(),
+        Err(why) => {
+            return (StatusCode::BAD_REQUEST, Json(json!({ "error": why }))).into_response();
+        }
     };
     let newest = sandbox.store().newest();
     let data: Vec<&Message> = newest
@@ -103,7 +121,11 @@ async fn page(State(sandbox): State<Sandbox>, RawQuery(query): RawQuery) -> Resp
     let newest = sandbox.store().newest();
     let mut shown = String::new();
     let mut count = 0;
-    for message in newest.iter().filter(|message| asked.fits(message)).take(SHOWN_MAX) {
+    for message in newest
+        .iter()
+        .filter(|message| asked.fits(message))
+        .take(SHOWN_MAX)
+    {
         write_message(&mut shown, message);
         count += 1;
     }
@@ -112,7 +134,12 @@ async fn page(State(sandbox): State<Sandbox>, RawQuery(query): RawQuery) -> Resp
     }
     let filters: String = Channel::ALL
         .iter()
-        .map(|channel| format!(" · <a href=\"/messages?channel={0}\">{0}</a>", channel.name()))
+        .map(|channel| {
+            format!(
+                " · <a href=\"/messages?channel={0}\">{0}</a>",
+                channel.name()
+            )
+        })
         .collect();
     let html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Messages</title>\
@@ -131,7 +158,11 @@ async fn page(State(sandbox): State<Sandbox>, RawQuery(query): RawQuery) -> Resp
 
 fn write_message(page: &mut String, message: &Message) {
     // Writing to a text cannot fail.
-    let title = message.subject.as_deref().or(message.text.as_deref()).unwrap_or("(nothing)");
+    let title = message
+        .subject
+        .as_deref()
+        .or(message.text.as_deref())
+        .unwrap_or("(nothing)");
     let title: String = title.chars().take(120).collect();
     let _ = write!(
         page,
@@ -145,11 +176,20 @@ fn write_message(page: &mut String, message: &Message) {
         let _ = write!(page, "<pre>{}</pre>", escaped(text));
     }
     if let Some(html) = &message.html {
-        let _ = write!(page, "<iframe sandbox srcdoc=\"{}\" title=\"The mail\"></iframe>", escaped(html));
+        let _ = write!(
+            page,
+            "<iframe sandbox srcdoc=\"{}\" title=\"The mail\"></iframe>",
+            escaped(html)
+        );
     }
     page.push_str("<dl>");
     let mut term = |name: &str, value: &str| {
-        let _ = write!(page, "<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(value));
+        let _ = write!(
+            page,
+            "<dt>{}</dt><dd>{}</dd>",
+            escaped(name),
+            escaped(value)
+        );
     };
     if let Some(from) = &message.from {
         term("from", from);
@@ -158,7 +198,10 @@ fn write_message(page: &mut String, message: &Message) {
         term(name, value);
     }
     if let (Some(data), Some(text)) = (&message.data, &message.text)
-        && serde_json::from_str::<serde_json::Value>(text).ok().as_ref() != Some(data)
+        && serde_json::from_str::<serde_json::Value>(text)
+            .ok()
+            .as_ref()
+            != Some(data)
     {
         term("data", &data.to_string());
     }

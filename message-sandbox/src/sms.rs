@@ -80,7 +80,9 @@ fn shown(account: &str, message: &Message) -> Value {
 }
 
 fn rfc_2822(at: Timestamp) -> Option<String> {
-    rfc2822::DateTimePrinter::new().timestamp_to_string(&at).ok()
+    rfc2822::DateTimePrinter::new()
+        .timestamp_to_string(&at)
+        .ok()
 }
 
 async fn send(
@@ -93,7 +95,12 @@ async fn send(
         return error(401, 20003, "Authenticate");
     }
     let fields = fields(&body);
-    let field = |name: &str| fields.get(name).map(|value| value.trim()).unwrap_or_default();
+    let field = |name: &str| {
+        fields
+            .get(name)
+            .map(|value| value.trim())
+            .unwrap_or_default()
+    };
     let (to, text) = (field("To"), field("Body"));
     let from = match field("From") {
         "" => field("MessagingServiceSid"),
@@ -109,7 +116,11 @@ async fn send(
         return error(400, 21602, "Message body is required.");
     }
     if text.chars().count() > TEXT_CHARS_MAX {
-        return error(400, 21617, "The concatenated message body exceeds the 1600 character limit.");
+        return error(
+            400,
+            21617,
+            "The concatenated message body exceeds the 1600 character limit.",
+        );
     }
     let message = Message {
         from: Some(from.to_owned()),
@@ -161,7 +172,10 @@ async fn list(
         }
         next.append_pair("PageSize", &size.to_string());
         next.append_pair("Page", &(page + 1).to_string());
-        format!("/2010-04-01/Accounts/{account}/Messages.json?{}", next.finish())
+        format!(
+            "/2010-04-01/Accounts/{account}/Messages.json?{}",
+            next.finish()
+        )
     });
     Json(json!({ "messages": of_page, "page": page, "page_size": size, "next_page_uri": next }))
         .into_response()

@@ -167,7 +167,12 @@ impl Inner {
         }
         self.messages.push_back(message);
         while self.messages.len() > kept {
-            if let Some(Message { via, key: Some(key), .. }) = self.messages.pop_front().as_deref() {
+            if let Some(Message {
+                via,
+                key: Some(key),
+                ..
+            }) = self.messages.pop_front().as_deref()
+            {
                 self.keys.remove(&(*via, key.clone()));
             }
         }
@@ -247,7 +252,10 @@ mod tests {
         assert_eq!(kept[0].to, "+4934");
         assert_eq!(store.arrived()[&Channel::Sms], 35);
         let lines = fs::read_to_string(folder.path().join(FILE)).unwrap();
-        assert!(lines.lines().count() <= 20, "the file does not grow for ever");
+        assert!(
+            lines.lines().count() <= 20,
+            "the file does not grow for ever"
+        );
         drop(store);
         let again = Store::open(folder.path(), 10).unwrap();
         assert_eq!(again.newest(), kept);
@@ -256,7 +264,10 @@ mod tests {
     #[test]
     fn a_line_that_was_cut_off_by_a_kill_costs_nothing_but_itself() {
         let folder = tempfile::tempdir().unwrap();
-        Store::open(folder.path(), 10).unwrap().keep(numbered(1)).unwrap();
+        Store::open(folder.path(), 10)
+            .unwrap()
+            .keep(numbered(1))
+            .unwrap();
         let path = folder.path().join(FILE);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(br#"{"id":"01"#).unwrap();
@@ -277,8 +288,13 @@ mod tests {
             drop(store);
             Store::open(folder.path(), 10).unwrap()
         };
-        assert!(matches!(store.keep(keyed("k", "a")).unwrap(), Kept::Known(known) if known.id == first.id));
-        assert!(matches!(store.keep(keyed("k", "b")).unwrap(), Kept::OtherContent));
+        assert!(
+            matches!(store.keep(keyed("k", "a")).unwrap(), Kept::Known(known) if known.id == first.id)
+        );
+        assert!(matches!(
+            store.keep(keyed("k", "b")).unwrap(),
+            Kept::OtherContent
+        ));
         assert_eq!(store.newest().len(), 1);
     }
 
@@ -289,7 +305,10 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let _store = Store::open(folder.path(), 10).unwrap();
-        let mode = fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
+        let mode = fs::metadata(folder.path().join(FILE))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

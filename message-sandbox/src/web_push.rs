@@ -140,7 +140,10 @@ async fn push(
     let Some(browser) = Browser::named(&name, sandbox.account().seed()) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    if said("ttl").and_then(|ttl| ttl.parse::<u64>().ok()).is_none() {
+    if said("ttl")
+        .and_then(|ttl| ttl.parse::<u64>().ok())
+        .is_none()
+    {
         return refused(StatusCode::BAD_REQUEST, "the header TTL is missing");
     }
     let vapid = said(AUTHORIZATION.as_str()).unwrap_or_default();

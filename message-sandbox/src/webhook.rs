@@ -32,7 +32,9 @@ async fn take(
     body: Bytes,
 ) -> Response {
     let data: Option<Value> = serde_json::from_slice(&body).ok();
-    let kind = data.as_ref().and_then(|data| Some(data.get("type")?.as_str()?.to_owned()));
+    let kind = data
+        .as_ref()
+        .and_then(|data| Some(data.get("type")?.as_str()?.to_owned()));
     let shown = SHOWN.iter().filter_map(|name| {
         let value = headers.get(*name)?.to_str().ok()?;
         Some(((*name).to_owned(), value.to_owned()))

@@ -500,7 +500,8 @@ async fn a_message_that_the_partner_did_not_sign_is_refused_and_leaves_nothing()
 }
 
 #[tokio::test]
-async fn a_message_that_somebody_caught_is_good_for_five_minutes_and_signed_anew_it_is_the_same_again() {
+async fn a_message_that_somebody_caught_is_good_for_five_minutes_and_signed_anew_it_is_the_same_again()
+ {
     let shop = Shop::open().await;
     let machine = Machine::of_a_new_partner(&shop).await;
     let order = machine.confirmed_order().await;
@@ -511,15 +512,23 @@ async fn a_message_that_somebody_caught_is_good_for_five_minutes_and_signed_anew
     assert_eq!(first.status, 200, "{first:#?}");
     shop.clock.advance(Duration::from_secs(299));
     let again = caught().await;
-    assert_eq!((again.status.as_u16(), again.position()), (200, first.position()));
+    assert_eq!(
+        (again.status.as_u16(), again.position()),
+        (200, first.position())
+    );
     shop.clock.advance(Duration::from_secs(2));
     caught().await.is_problem(400, "signature_invalid");
     let anew = machine.says("msg_1", &is_ready(order)).await;
-    assert_eq!((anew.status.as_u16(), anew.position()), (200, first.position()));
+    assert_eq!(
+        (anew.status.as_u16(), anew.position()),
+        (200, first.position())
+    );
     // Dated ahead, it would be good for as long as its writer likes.
     let ahead = shop.clock.now().as_second() + 301;
     let signature = machine.sign("msg_2", ahead, &body);
-    let reply = machine.send(machine.partner, "msg_2", ahead, &signature, &body).await;
+    let reply = machine
+        .send(machine.partner, "msg_2", ahead, &signature, &body)
+        .await;
     reply.is_problem(400, "signature_invalid");
     assert_eq!(shop.log_end().await, first.position());
 }

@@ -301,7 +301,10 @@ mod tests {
         let kept = sandbox.store().newest();
         assert_eq!(kept[0].subject.as_deref(), Some("Hello"));
         assert_eq!(kept[0].to, "ada@example.com");
-        assert_eq!(kept[0].text.as_deref().map(str::trim_end), Some(".two dots"));
+        assert_eq!(
+            kept[0].text.as_deref().map(str::trim_end),
+            Some(".two dots")
+        );
     }
 
     #[test]
@@ -313,11 +316,25 @@ mod tests {
             (vec!["EHLO\r\n"], vec!["501"]),
             (vec!["EHLO x\n"], vec!["500"]),
             (vec!["EHLO x\r\n", "MAIL FROM:a@b\r\n"], vec!["250", "501"]),
-            (vec!["EHLO x\r\n", "MAIL FROM:<a b@c>\r\n"], vec!["250", "501"]),
-            (vec!["EHLO x\r\n", "MAIL FROM:<a@b> SIZE=9999999\r\n"], vec!["250", "552"]),
-            (vec!["EHLO x\r\n", "MAIL FROM:<a@b> AUTH=<>\r\n"], vec!["250", "555"]),
             (
-                vec!["EHLO x\r\n", "MAIL FROM:<>\r\n", "RCPT TO:<nobody>\r\n", "DATA\r\n"],
+                vec!["EHLO x\r\n", "MAIL FROM:<a b@c>\r\n"],
+                vec!["250", "501"],
+            ),
+            (
+                vec!["EHLO x\r\n", "MAIL FROM:<a@b> SIZE=9999999\r\n"],
+                vec!["250", "552"],
+            ),
+            (
+                vec!["EHLO x\r\n", "MAIL FROM:<a@b> AUTH=<>\r\n"],
+                vec!["250", "555"],
+            ),
+            (
+                vec![
+                    "EHLO x\r\n",
+                    "MAIL FROM:<>\r\n",
+                    "RCPT TO:<nobody>\r\n",
+                    "DATA\r\n",
+                ],
                 vec!["250", "250", "553", "554"],
             ),
             (vec!["STARTTLS\r\n"], vec!["502"]),
@@ -334,7 +351,11 @@ mod tests {
             let mut lines = MAIL.to_vec();
             lines[5] = smuggled;
             let sandbox = sandbox();
-            assert_eq!(codes(&sandbox, &lines).last().unwrap(), "554", "{smuggled:?}");
+            assert_eq!(
+                codes(&sandbox, &lines).last().unwrap(),
+                "554",
+                "{smuggled:?}"
+            );
             assert!(sandbox.store().newest().is_empty());
         }
     }

@@ -70,10 +70,8 @@ async fn converse(sandbox: &Sandbox, socket: TcpStream) -> io::Result<()> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        let read = (&mut reader)
-            .take(LINE_BYTES_MAX)
-            .read_until(b'\n', &mut line);
-        match timeout(IDLE_MAX, read).await {
+        let mut limited = (&mut reader).take(LINE_BYTES_MAX);
+        match timeout(IDLE_MAX, limited.read_until(b'\n', &mut line)).await {
             Ok(Ok(0)) => return Ok(()),
             Ok(read) => read?,
             Err(_) => {

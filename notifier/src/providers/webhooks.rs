@@ -91,7 +91,9 @@ impl Provider for Webhooks {
 
 fn answered(answer: &Answer, attempt: u32, now: SystemTime) -> Outcome {
     let code = format!("http_{}", answer.status.as_u16());
-    let wait = answer.retry_after(now).map(|wait| wait.min(RETRY_AFTER_MAX));
+    let wait = answer
+        .retry_after(now)
+        .map(|wait| wait.min(RETRY_AFTER_MAX));
     match answer.status.as_u16() {
         200..=299 => sent(None),
         410 => gone(&code),

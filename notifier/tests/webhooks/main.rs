@@ -59,7 +59,13 @@ fn to_prepare(url: &str, secrets: &[&str], attempt: u32) -> Outgoing {
             secrets: secrets.iter().map(|s| SecretString::from(*s)).collect(),
         },
         content: Content {
-            data: order_prepare(intended_at, order_id, &lines, Some("1 Road"), Some("+49 30 1")),
+            data: order_prepare(
+                intended_at,
+                order_id,
+                &lines,
+                Some("1 Road"),
+                Some("+49 30 1"),
+            ),
             ..Content::default()
         },
     }
@@ -76,7 +82,10 @@ fn headers(call: &Call) -> HeaderMap {
 }
 
 fn keys(secrets: &[&str]) -> Vec<hmac::Key> {
-    secrets.iter().map(|s| standard_webhooks::key(s).unwrap()).collect()
+    secrets
+        .iter()
+        .map(|s| standard_webhooks::key(s).unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -109,11 +118,15 @@ async fn a_partner_is_told_what_to_prepare_and_believes_it() {
 #[tokio::test]
 async fn the_standards_own_library_believes_it_with_either_secret_while_they_are_rotated() {
     let partner = Partner::answering(&["200 OK"]).await;
-    local().send(&to_prepare(&partner.url(), &[NEW, OLD], 1)).await;
+    local()
+        .send(&to_prepare(&partner.url(), &[NEW, OLD], 1))
+        .await;
     let call = partner.calls().remove(0);
     for secret in [NEW, OLD] {
         let library = standardwebhooks::Webhook::new(secret).unwrap();
-        library.verify(call.body.as_bytes(), &headers(&call)).unwrap();
+        library
+            .verify(call.body.as_bytes(), &headers(&call))
+            .unwrap();
         let changed = call.body.replace("1 Road", "2 Road");
         assert!(library.verify(changed.as_bytes(), &headers(&call)).is_err());
     }
@@ -129,7 +142,11 @@ async fn each_try_has_the_same_id_and_body_and_a_time_and_signature_of_its_own()
     let webhooks = Webhooks::new(outbound, clock.clone());
     let mut outcomes = Vec::new();
     for attempt in 1..=3 {
-        outcomes.push(webhooks.send(&to_prepare(&partner.url(), &[NEW], attempt)).await);
+        outcomes.push(
+            webhooks
+                .send(&to_prepare(&partner.url(), &[NEW], attempt))
+                .await,
+        );
         clock.advance(Duration::from_secs(60));
     }
     let later = |cause: &str| Outcome::Transient {
@@ -137,7 +154,10 @@ async fn each_try_has_the_same_id_and_body_and_a_time_and_signature_of_its_own()
         retry_after: None,
     };
     let sent = Outcome::Sent { provider_id: None };
-    assert_eq!(outcomes, [later("http_503"), later("connection_broken"), sent]);
+    assert_eq!(
+        outcomes,
+        [later("http_503"), later("connection_broken"), sent]
+    );
     let calls = partner.calls();
     assert_eq!(calls.len(), 3);
     for (number, call) in calls.iter().enumerate() {
@@ -163,7 +183,9 @@ async fn a_partner_who_is_gone_is_said_to_be_and_one_who_redirects_is_not_follow
     let inside = Partner::answering(&["200 OK"]).await;
     let location = format!("307 Elsewhere\r\nlocation: {}", inside.url());
     let redirecting = Partner::answering(&[&location]).await;
-    let outcome = local().send(&to_prepare(&redirecting.url(), &[NEW], 5)).await;
+    let outcome = local()
+        .send(&to_prepare(&redirecting.url(), &[NEW], 5))
+        .await;
     let cause = "http_307".to_owned();
     assert_eq!(outcome, Outcome::Rejected { cause, gone: false });
     assert!(inside.calls().is_empty());
@@ -179,10 +201,18 @@ async fn nobody_is_called_without_a_secret_or_in_a_private_network() {
     let guarded = webhooks(&[]);
     let first = guarded.send(&to_prepare(&partner.url(), &[NEW], 1)).await;
     let cause = "address_not_public".to_owned();
-    assert_eq!(first, Outcome::Transient { cause: cause.clone(), retry_after: None });
+    assert_eq!(
+        first,
+        Outcome::Transient {
+            cause: cause.clone(),
+            retry_after: None
+        }
+    );
     let last = guarded.send(&to_prepare(&partner.url(), &[NEW], 5)).await;
     assert_eq!(last, Outcome::Rejected { cause, gone: false });
-    let plain = guarded.send(&to_prepare("http://8.8.8.8/hook", &[NEW], 1)).await;
+    let plain = guarded
+        .send(&to_prepare("http://8.8.8.8/hook", &[NEW], 1))
+        .await;
     let cause = "address_unusable".to_owned();
     assert_eq!(plain, Outcome::Rejected { cause, gone: false });
     assert!(partner.calls().is_empty());

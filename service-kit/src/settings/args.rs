@@ -14,8 +14,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::reader::Reader;
 use super::values::{
-    default_instance, parse_allowed_nets, parse_avatar_place, parse_http_url, parse_instance, parse_nets,
-    parse_origins, parse_switch,
+    default_instance, parse_allowed_nets, parse_avatar_place, parse_http_url, parse_instance,
+    parse_nets, parse_origins, parse_switch,
 };
 use super::{
     AvatarPlace, FirstAdmin, InvalidSettings, LogFormat, OidcSettings, PaymentSettings, Settings,

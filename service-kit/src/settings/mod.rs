@@ -282,10 +282,9 @@ impl Settings {
             ("WAYBILL_TRUSTED_HOPS", self.trusted_hops.to_string()),
             (
                 "WAYBILL_ADMIN_NETS",
-                self.admin_nets.as_ref().map_or_else(
-                    || "all".to_owned(),
-                    |nets| shown_nets(nets),
-                ),
+                self.admin_nets
+                    .as_ref()
+                    .map_or_else(|| "all".to_owned(), |nets| shown_nets(nets)),
             ),
             (
                 "WAYBILL_CORS_ORIGINS",

@@ -15,8 +15,8 @@ use service_kit::crypto::command_id;
 use service_kit::settings::FirstAdmin;
 use uuid::Uuid;
 
-use crate::handles::Handles;
 use super::messages::Messages;
+use crate::handles::Handles;
 use crate::seed::{Order, Sender};
 
 /// Changed with the seeded data, so that an older data folder is not asked for the same keys with other bodies.
@@ -230,7 +230,10 @@ async fn follow_the_sandbox(
         .load::<Partner>(demo.partner, Freshness::Leader)
         .await?;
     let wanted = messages.seller_webhook();
-    let known = partner.state.profile().and_then(|profile| profile.webhook_url.clone());
+    let known = partner
+        .state
+        .profile()
+        .and_then(|profile| profile.webhook_url.clone());
     if known.is_some_and(|known| known != wanted && Messages::was_seller_webhook(&known)) {
         let order = Order {
             method: Method::PATCH,

@@ -48,9 +48,7 @@ pub(super) async fn listen(data_dir: &Path, file: &str) -> anyhow::Result<TcpLis
     let bind = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let listener = match bind(last).await {
         Ok(listener) => listener,
-        Err(_) => bind(0)
-            .await
-            .context("no free port for a sandbox")?,
+        Err(_) => bind(0).await.context("no free port for a sandbox")?,
     };
     let port = listener.local_addr()?.port();
     std::fs::write(&file, port.to_string())

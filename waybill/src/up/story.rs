@@ -101,7 +101,10 @@ impl Story<'_> {
                 "Waybill is ready: {}  (documentation at {}/docs)",
                 self.http_url, self.http_url
             ),
-            format!("Mails, text messages, pushes and webhooks are shown at {}", self.messages_page),
+            format!(
+                "Mails, text messages, pushes and webhooks are shown at {}",
+                self.messages_page
+            ),
             "Paste these lines into a shell; Ctrl-C here ends everything.".into(),
             String::new(),
         ];

@@ -297,7 +297,10 @@ async fn notify_tells_everybody_once_although_one_call_in_four_fails() {
     assert_eq!(ours["also"]["statuses"]["sent"], 60, "{ours}");
     assert_eq!(ours["also"]["duplicates"], 0, "{ours}");
     assert!(ours["also"]["attempts"].as_u64().unwrap() > 60, "{ours}");
-    assert!(ours["also"]["peak_memory_mib"].as_u64().unwrap() > 0, "{ours}");
+    assert!(
+        ours["also"]["peak_memory_mib"].as_u64().unwrap() > 0,
+        "{ours}"
+    );
     assert!(has_ratio(&report, "ours.notifications/raw.calls"));
 }
 

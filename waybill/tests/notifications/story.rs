@@ -15,15 +15,27 @@ use crate::view::View;
 /// Runs the printed story, without the lines for a program that not every machine has, and gives the first order.
 async fn live_through(shop: &mut Shop) -> (String, Vec<Value>) {
     let story = shop.story();
-    let lines: Vec<_> = story.lines().filter(|line| !line.starts_with("nats ")).collect();
+    let lines: Vec<_> = story
+        .lines()
+        .filter(|line| !line.starts_with("nats "))
+        .collect();
     let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", &format!("{}\necho HAPPY=$HAPPY", lines.join("\n"))])
+        .args([
+            "-euo",
+            "pipefail",
+            "-c",
+            &format!("{}\necho HAPPY=$HAPPY", lines.join("\n")),
+        ])
         .stdin(Stdio::null())
         .output()
         .await
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let happy = said.rsplit("HAPPY=").next().unwrap().trim().to_owned();
     let orders = said
         .lines()
@@ -35,12 +47,23 @@ async fn live_through(shop: &mut Shop) -> (String, Vec<Value>) {
 
 fn signature_is_of(secret: &str, call: &Value) -> bool {
     let header = |name: &str| call["headers"][name].as_str().unwrap().to_owned();
-    let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
+    let key = STANDARD
+        .decode(secret.strip_prefix("whsec_").unwrap())
+        .unwrap();
     let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
     let body = call["text"].as_str().unwrap();
-    let content = format!("{}.{}.{body}", header("webhook-id"), header("webhook-timestamp"));
-    let signature = format!("v1,{}", STANDARD.encode(hmac::sign(&key, content.as_bytes())));
-    header("webhook-signature").split(' ').any(|one| one == signature)
+    let content = format!(
+        "{}.{}.{body}",
+        header("webhook-id"),
+        header("webhook-timestamp")
+    );
+    let signature = format!(
+        "v1,{}",
+        STANDARD.encode(hmac::sign(&key, content.as_bytes()))
+    );
+    header("webhook-signature")
+        .split(' ')
+        .any(|one| one == signature)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +85,10 @@ async fn the_story_is_told_by_mail_text_message_and_push_and_the_sellers_system_
     assert_eq!(told["type"], "order.prepare");
     assert_eq!(told["data"]["order_id"], json!(happy));
     assert_eq!(told["data"]["lines"][0]["quantity"], 2);
-    assert_eq!(told["data"]["delivery_address"], "Unter den Linden 1, Berlin");
+    assert_eq!(
+        told["data"]["delivery_address"],
+        "Unter den Linden 1, Berlin"
+    );
     assert!(signature_is_of(&secret, call), "{call}");
     let signatures = call["headers"]["webhook-signature"].as_str().unwrap();
     assert_eq!(signatures.split(' ').count(), 2, "{signatures}");
@@ -73,8 +99,15 @@ async fn the_story_is_told_by_mail_text_message_and_push_and_the_sellers_system_
         assert_eq!(told.len(), 2, "{channel}: {told:#?}");
     }
     let mails = view.messages("email", &happy).await;
-    assert!(mails.iter().all(|mail| mail["to"] == "ada@example.com"), "{mails:#?}");
-    assert!(mails.iter().all(|mail| mail["html"].is_string() && mail["text"].is_string()));
+    assert!(
+        mails.iter().all(|mail| mail["to"] == "ada@example.com"),
+        "{mails:#?}"
+    );
+    assert!(
+        mails
+            .iter()
+            .all(|mail| mail["html"].is_string() && mail["text"].is_string())
+    );
     assert!(view.page().await.contains(&happy));
 
     // Who was cancelled is told so and never that he gets something, and nobody prepares anything for him.
@@ -100,7 +133,11 @@ async fn the_inbox_says_the_same(ada: &Person, order: &str) {
         .map(|entry| entry["kind"].as_str().unwrap().to_owned())
         .collect();
     for kind in ["order_placed", "order_confirmed"] {
-        assert_eq!(kinds.iter().filter(|other| *other == kind).count(), 1, "{kinds:?}");
+        assert_eq!(
+            kinds.iter().filter(|other| *other == kind).count(),
+            1,
+            "{kinds:?}"
+        );
     }
 }
 
@@ -108,7 +145,10 @@ async fn the_inbox_says_the_same(ada: &Person, order: &str) {
 async fn the_log_has_every_attempt(admin: &Person, order: &str) {
     let types = within("all messages of the order are settled", async || {
         let subject = format!("evt.notification.*.{order}");
-        let page = admin.get(&format!("/v1/events?subject={subject}&limit=100")).await.ok();
+        let page = admin
+            .get(&format!("/v1/events?subject={subject}&limit=100"))
+            .await
+            .ok();
         let types: Vec<_> = page["data"]
             .as_array()?
             .iter()
@@ -122,7 +162,11 @@ async fn the_log_has_every_attempt(admin: &Person, order: &str) {
     let count = |wanted: &str| types.iter().filter(|kind| *kind == wanted).count();
     // Two kinds on three channels for the customer, one for the seller's system.
     assert_eq!(count("notification.intended"), 7, "{types:?}");
-    assert_eq!(count("notification.attempted"), 7, "nothing was tried twice: {types:?}");
+    assert_eq!(
+        count("notification.attempted"),
+        7,
+        "nothing was tried twice: {types:?}"
+    );
     assert_eq!(count("notification.attempt_ended"), 7, "{types:?}");
 }
 
@@ -137,9 +181,17 @@ async fn who_signs_up_finds_his_code_in_the_view_and_it_is_there_after_a_kill() 
     let registered = nobody.post(url).json(&grace).send().await.unwrap();
     assert!(registered.status().is_success(), "{registered:?}");
     let mails = view.arrived("email", "", 1).await;
-    let mine = |mails: &[Value]| mails.iter().find(|mail| mail["to"] == "gina@example.com").cloned();
+    let mine = |mails: &[Value]| {
+        mails
+            .iter()
+            .find(|mail| mail["to"] == "gina@example.com")
+            .cloned()
+    };
     let mail = mine(&mails).unwrap();
-    let digits = |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|word| word.len() >= 6);
+    let digits = |text: &str| {
+        text.split(|c: char| !c.is_ascii_digit())
+            .any(|word| word.len() >= 6)
+    };
     assert!(digits(mail["text"].as_str().unwrap()), "{mail}");
     shop.kill9().await;
     shop.again().await;

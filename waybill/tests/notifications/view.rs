@@ -22,7 +22,12 @@ impl View {
 
     /// What a person sees.
     pub async fn page(&self) -> String {
-        let answer = self.http.get(format!("{}/messages", self.url)).send().await.unwrap();
+        let answer = self
+            .http
+            .get(format!("{}/messages", self.url))
+            .send()
+            .await
+            .unwrap();
         answer.text().await.unwrap()
     }
 

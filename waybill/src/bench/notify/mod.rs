@@ -105,7 +105,10 @@ pub async fn run(
 ) -> anyhow::Result<Report> {
     let provider = Provider::start(options).await?;
     // A first start begins at the log's end: what is added afterwards is news to the second one.
-    Program::start(&ground.settings, &provider.url).await?.end().await;
+    Program::start(&ground.settings, &provider.url)
+        .await?
+        .end()
+        .await;
     let store = ground.store().await?;
     let end = store.end().await?.position;
     out::note(format!("  adding {} customers", options.notifications));
@@ -114,13 +117,18 @@ pub async fn run(
     provider.fail(options);
     out::note("  sending");
     let program = Program::start(&ground.settings, &provider.url).await?;
-    let left = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(30));
+    let left = until
+        .saturating_duration_since(Instant::now())
+        .max(Duration::from_secs(30));
     let drained = follower.settled(options.notifications, left).await?;
     let peak = program.peak_memory_bytes();
     program.end().await;
     let (reached, duplicates) = provider.counted();
     if drained.sent() != reached {
-        bail!("{} are recorded as sent, and {reached} people got something", drained.sent());
+        bail!(
+            "{} are recorded as sent, and {reached} people got something",
+            drained.sent()
+        );
     }
 
     provider.sandbox.store().clear()?;
@@ -129,7 +137,11 @@ pub async fn run(
     let calls = options.notifications.min(RAW_CALLS_MAX);
     let raw = raw::calls(&provider.url, calls, AT_ONCE).await?;
 
-    let mut ours = Row::new(Side::Ours, "ours.notifications", "ours, intended to settled");
+    let mut ours = Row::new(
+        Side::Ours,
+        "ours.notifications",
+        "ours, intended to settled",
+    );
     "notifications/s".clone_into(&mut ours.unit);
     ours.rate = drained.rate();
     ours.rounds = vec![ours.rate];
@@ -148,7 +160,10 @@ pub async fn run(
     report.set("at_once", AT_ONCE);
     report.set("latency_ms", options.latency.as_millis());
     report.set("fails_one_in", options.fail_every);
-    report.set("provider", "the message sandbox's mail API, in this process");
+    report.set(
+        "provider",
+        "the message sandbox's mail API, in this process",
+    );
     report.set("notifier", "a process of its own");
     report.rows = vec![ours, raw];
     report.ratios.push(Ratio {
@@ -163,7 +178,9 @@ pub async fn run(
         "A notification's time is from its first attempt to its end, with the waits between attempts.".into(),
     );
     if duplicates > 0 {
-        report.remarks.push(format!("{duplicates} people were told twice, which must never happen."));
+        report.remarks.push(format!(
+            "{duplicates} people were told twice, which must never happen."
+        ));
     }
     Ok(report)
 }
@@ -171,14 +188,18 @@ pub async fn run(
 /// This machine's word for a process' peak, in bytes; none where it has none.
 fn peak_of(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
 
 /// An address that nobody listens on now.
 async fn free_address() -> anyhow::Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .context("no free port")?;
     Ok(listener.local_addr()?.to_string())
 }
 

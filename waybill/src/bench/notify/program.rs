@@ -55,7 +55,10 @@ impl Program {
                 bail!("the notifier ended with {status} before it was ready");
             }
             if Instant::now() > until {
-                bail!("the notifier did not lead within {} s", READY_LIMIT.as_secs());
+                bail!(
+                    "the notifier did not lead within {} s",
+                    READY_LIMIT.as_secs()
+                );
             }
             tokio::time::sleep(READY_PERIOD).await;
         }
