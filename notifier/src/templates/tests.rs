@@ -173,9 +173,9 @@ fn each_message_tells_what_its_reader_must_learn() {
         (
             Kind::SagaNeedsOperator,
             &[
-                "stuck at refund",
+                "cannot go on by itself",
                 "refund_refused",
-                "charge_disputed",
+                "Step: refund",
                 "/v1/sagas/",
             ],
         ),
