@@ -74,6 +74,9 @@ pub enum Command {
         #[arg(long, value_name = "POSITION")]
         to: Option<u64>,
     },
+    /// What people are told, and by what.
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
     /// Turn an event's payload on standard input into JSON.
     Decode,
     /// Measure, beside the limits of the same broker and database, on servers of its own that are gone afterwards.
@@ -129,6 +132,44 @@ pub enum ProjectionsCommand {
         /// Which one.
         name: String,
     },
+}
+
+#[derive(Subcommand)]
+pub enum NotificationsCommand {
+    /// Show messages as they are written, with made-up facts and the settings' names.
+    Preview(PreviewArgs),
+    /// Print the public half of WAYBILL_WEBPUSH_KEY_FILE, which pages subscribe with (`applicationServerKey`).
+    PushKey {
+        /// Make the key first, in a file that does not exist yet.
+        #[arg(long, value_name = "FILE")]
+        new: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+pub struct PreviewArgs {
+    /// Which one, such as order_confirmed; all without it.
+    pub kind: Option<String>,
+    #[command(flatten)]
+    pub form: PreviewForm,
+    /// Write them into this folder, a file each.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
+/// In which form; without one all of them into a folder, else as text.
+#[derive(Args)]
+#[group(multiple = false)]
+pub struct PreviewForm {
+    /// As HTML, for mails.
+    #[arg(long)]
+    pub html: bool,
+    /// As text, for mails.
+    #[arg(long)]
+    pub text: bool,
+    /// As a text message.
+    #[arg(long)]
+    pub short: bool,
 }
 
 #[derive(Subcommand)]

@@ -17,6 +17,7 @@ mod document;
 mod events;
 mod handles;
 mod migrate;
+mod notifications;
 mod out;
 mod progress_bar;
 mod projections;
@@ -32,7 +33,7 @@ use anyhow::Context;
 use clap::Parser;
 use service_kit::{Settings, crypto};
 
-use cli::{Cli, Command, EventsCommand, ProjectionsCommand, TopologyCommand};
+use cli::{Cli, Command, EventsCommand, NotificationsCommand, ProjectionsCommand, TopologyCommand};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -97,6 +98,12 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
         }
         Command::Bench(command) => bench::run(command, &settings).await?,
         Command::Openapi => out::line(document::openapi().to_pretty_json()?),
+        Command::Notifications(NotificationsCommand::Preview(args)) => {
+            notifications::preview(&settings, &args)?;
+        }
+        Command::Notifications(NotificationsCommand::PushKey { new }) => {
+            notifications::push_key(&settings, new.as_deref())?;
+        }
         Command::Decode => decode::run()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -9,161 +9,121 @@ mod words;
 
 use askama::Template;
 use event_schema::notification::Kind;
-use serde_json::json;
+use serde_json::{Value, json};
 
-pub use self::facts::{
-    Facts, LineFacts, OrderFacts, ProductFacts, ResourceFacts, Shop, StuckFacts,
-};
-use self::words::{Words, need, words};
+pub use self::facts::{Facts, Line, shop_name};
+use self::words::{Words, words};
 use crate::port::Content;
 
-/// Why a message cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum RenderError {
-    /// A fact that this kind cannot do without is not known.
-    #[error("the message cannot be written without its {0}")]
-    Missing(&'static str),
-    /// It is told to a partner's system and not to people.
-    #[error("this is told to systems, not to people")]
-    NotForPeople,
-    /// The template failed, which takes a writer that fails.
-    #[error("the template failed")]
-    Template(#[from] askama::Error),
+/// What every template is given.
+struct Parts<'a> {
+    f: &'a Facts,
+    words: &'a Words,
+    hello: &'a str,
 }
 
-/// Text and HTML of a kind, which have the same fields.
+/// Text and HTML of a kind.
 macro_rules! page {
-    ($words:expr, $facts:expr, $text:tt, $html:tt, { $($field:ident : $type:ty = $value:expr),* $(,)? }) => {{
+    ($parts:expr, $text:tt, $html:tt) => {{
         #[derive(Template)]
         #[template(path = $text)]
         struct Text<'a> {
-            shop: &'a Shop,
-            title: &'a str,
+            f: &'a Facts,
+            words: &'a Words,
             hello: &'a str,
-            lead: &'a str,
-            $($field: $type,)*
         }
         #[derive(Template)]
         #[template(path = $html)]
         struct Html<'a> {
-            shop: &'a Shop,
-            title: &'a str,
+            f: &'a Facts,
+            words: &'a Words,
             hello: &'a str,
-            lead: &'a str,
-            $($field: $type,)*
         }
-        let words: &Words = $words;
-        let facts: &Facts = $facts;
-        let hello = hello(facts);
-        $(let $field = $value;)*
-        let text = Text {
-            shop: &facts.shop,
-            title: words.title,
-            hello: &hello,
-            lead: &words.lead,
-            $($field,)*
-        };
-        let html = Html {
-            shop: &facts.shop,
-            title: words.title,
-            hello: &hello,
-            lead: &words.lead,
-            $($field,)*
-        };
-        (text.render()?, html.render()?)
+        let Parts { f, words, hello } = $parts;
+        let text = Text { f, words, hello }.render();
+        let html = Html { f, words, hello }.render();
+        text.and_then(|text| Ok((text, html?)))
     }};
 }
 
-/// Writes a message for every channel.
-///
-/// # Errors
-/// When a fact is missing that the kind is about, or the kind is not for people.
-pub fn render(kind: Kind, facts: &Facts) -> Result<Content, RenderError> {
+/// Writes a message for every channel. What is not known, because it was erased or never said, is left out.
+#[must_use]
+pub fn render(kind: Kind, facts: &Facts) -> Content {
+    let given = facts;
     let facts = &facts.tidied();
-    let words = &words(kind, facts)?;
-    let order = || need(&facts.order, "order");
-    let (text, html) = match kind {
-        Kind::CustomerAdded => page!(words, facts, "customer_added.txt", "customer_added.html", {
-        }),
-        Kind::ResourceAdded => page!(words, facts, "resource_added.txt", "resource_added.html", {
-            resource: &'a ResourceFacts = need(&facts.resource, "resource")?,
-        }),
-        Kind::ResourceRemoved => {
-            page!(
-                words,
-                facts,
-                "resource_removed.txt",
-                "resource_removed.html",
-                {}
-            )
-        }
-        Kind::OrderPlaced => page!(words, facts, "order_placed.txt", "order_placed.html", {
-            order: &'a OrderFacts = order()?,
-        }),
-        Kind::OrderConfirmed => {
-            page!(words, facts, "order_confirmed.txt", "order_confirmed.html", {
-                order: &'a OrderFacts = order()?,
-                partner: Option<&'a str> = facts.partner.as_deref(),
-            })
-        }
-        Kind::OrderCancelled => {
-            page!(words, facts, "order_cancelled.txt", "order_cancelled.html", {
-                order: &'a OrderFacts = order()?,
-                detail: Option<&'a str> = facts.detail.as_deref(),
-            })
-        }
-        Kind::RefundPending => page!(words, facts, "refund_pending.txt", "refund_pending.html", {
-        }),
-        Kind::Refunded => page!(words, facts, "refunded.txt", "refunded.html", {}),
-        Kind::OrderReady => page!(words, facts, "order_ready.txt", "order_ready.html", {
-            order: &'a OrderFacts = order()?,
-        }),
-        Kind::OrderOnItsWay => {
-            page!(words, facts, "order_on_its_way.txt", "order_on_its_way.html", {
-                order: &'a OrderFacts = order()?,
-            })
-        }
-        Kind::OrderDelivered => {
-            page!(words, facts, "order_delivered.txt", "order_delivered.html", {
-                order: &'a OrderFacts = order()?,
-            })
-        }
-        Kind::LowStock => page!(words, facts, "low_stock.txt", "low_stock.html", {
-            product: &'a ProductFacts = need(&facts.product, "product")?,
-        }),
-        Kind::SagaNeedsOperator => {
-            page!(words, facts, "saga_needs_operator.txt", "saga_needs_operator.html", {
-                order: &'a OrderFacts = order()?,
-                stuck: &'a StuckFacts = need(&facts.stuck, "stuck")?,
-            })
-        }
-        Kind::WebhookDisabled => page!(
-            words,
-            facts,
-            "webhook_disabled.txt",
-            "webhook_disabled.html",
-            {}
-        ),
-        Kind::OrderPrepare => return Err(RenderError::NotForPeople),
+    let words = &words(kind, facts);
+    let hello = &match &facts.recipient_name {
+        Some(name) => format!("Hello {name},"),
+        None => "Hello,".to_owned(),
     };
-    Ok(Content {
+    let parts = Parts {
+        f: facts,
+        words,
+        hello,
+    };
+    let (text, html) = written(kind, &parts).unwrap_or_else(|error| {
+        // No template of ours does; what it is about is told nevertheless.
+        tracing::error!(%error, kind = kind.as_str(), "a template failed");
+        (words.lead.clone(), String::new())
+    });
+    Content {
         subject: words.subject.clone(),
         text: without_gaps(&text),
         html,
         short: words.short.clone(),
-        data: json!({
+        data: data(kind, given, words),
+    }
+}
+
+fn written(kind: Kind, parts: &Parts<'_>) -> Result<(String, String), askama::Error> {
+    match kind {
+        Kind::CustomerAdded => page!(parts, "customer_added.txt", "customer_added.html"),
+        Kind::ResourceAdded => page!(parts, "resource_added.txt", "resource_added.html"),
+        Kind::ResourceRemoved => page!(parts, "resource_removed.txt", "resource_removed.html"),
+        Kind::OrderPlaced => page!(parts, "order_placed.txt", "order_placed.html"),
+        Kind::OrderConfirmed => page!(parts, "order_confirmed.txt", "order_confirmed.html"),
+        Kind::OrderCancelled => page!(parts, "order_cancelled.txt", "order_cancelled.html"),
+        Kind::RefundPending => page!(parts, "refund_pending.txt", "refund_pending.html"),
+        Kind::Refunded => page!(parts, "refunded.txt", "refunded.html"),
+        Kind::OrderReady => page!(parts, "order_ready.txt", "order_ready.html"),
+        Kind::OrderOnItsWay => page!(parts, "order_on_its_way.txt", "order_on_its_way.html"),
+        Kind::OrderDelivered => page!(parts, "order_delivered.txt", "order_delivered.html"),
+        Kind::LowStock => page!(parts, "low_stock.txt", "low_stock.html"),
+        Kind::SagaNeedsOperator => {
+            page!(parts, "saga_needs_operator.txt", "saga_needs_operator.html")
+        }
+        Kind::OrderPrepare => page!(parts, "order_prepare.txt", "order_prepare.html"),
+        Kind::WebhookDisabled => page!(parts, "webhook_disabled.txt", "webhook_disabled.html"),
+    }
+}
+
+/// For programs. A partner's system is told `order.prepare {order_id, lines, delivery_address, phone}`.
+fn data(kind: Kind, facts: &Facts, words: &Words) -> Value {
+    match kind {
+        Kind::OrderPrepare => {
+            let line = |line: &Line| {
+                json!({
+                    "product_id": line.product_id,
+                    "sku": line.sku,
+                    "name": line.name,
+                    "quantity": line.quantity,
+                })
+            };
+            json!({
+                "order_id": facts.order_id,
+                "lines": facts.lines.iter().map(line).collect::<Vec<_>>(),
+                "delivery_address": facts.delivery_address,
+                "phone": facts.phone,
+            })
+        }
+        _ => json!({
             "kind": kind.as_str(),
             "title": words.title,
             "body": words.lead,
-            "order_id": facts.order.as_ref().map(|order| order.id),
+            "order_id": facts.order_id,
+            "product_id": facts.product_id,
+            "available": facts.available,
         }),
-    })
-}
-
-fn hello(facts: &Facts) -> String {
-    match &facts.name {
-        Some(name) => format!("Hello {name},"),
-        None => "Hello,".to_owned(),
     }
 }
 

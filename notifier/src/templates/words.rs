@@ -3,7 +3,6 @@
 use event_schema::notification::Kind;
 use event_schema::order::CancelReason;
 
-use super::RenderError;
 use super::facts::Facts;
 
 /// A text message and its reference are one message of 160 characters.
@@ -23,133 +22,123 @@ pub(super) struct Words {
     pub(super) short: String,
 }
 
-/// A fact that the kind cannot be told without.
-pub(super) fn need<'f, T>(fact: &'f Option<T>, name: &'static str) -> Result<&'f T, RenderError> {
-    fact.as_ref().ok_or(RenderError::Missing(name))
-}
-
-pub(super) fn words(kind: Kind, facts: &Facts) -> Result<Words, RenderError> {
-    let order = || need(&facts.order, "order").map(|order| order.id);
-    let amount = || need(&facts.amount, "amount");
-    let resource = || need(&facts.resource, "resource").map(|resource| &resource.name);
+pub(super) fn words(kind: Kind, facts: &Facts) -> Words {
+    let order = match facts.order_id {
+        Some(id) => format!("order {id}"),
+        None => "order".to_owned(),
+    };
+    let resource = facts.resource_name.as_deref().unwrap_or("a resource");
+    let partner = facts.partner_title.as_deref().unwrap_or("a partner");
+    let product = facts.product_name.as_deref().unwrap_or("a product");
+    let refund = match facts.refund {
+        Some(money) => money.to_string(),
+        None => "your money".to_owned(),
+    };
     let (title, lead) = match kind {
         Kind::CustomerAdded => (
             "Welcome",
-            format!("Your account at {} is ready.", facts.shop.name),
+            format!("Your account at {} is ready.", facts.shop_name),
         ),
         Kind::ResourceAdded => (
             "A resource is yours",
-            format!("You have been given {}.", resource()?),
+            format!("You have been given {resource}."),
         ),
         Kind::ResourceRemoved => (
             "A resource was taken back",
-            format!("You do not have {} any more.", resource()?),
+            format!("You do not have {resource} any more."),
         ),
         Kind::OrderPlaced => (
             "Order placed",
-            match need(&facts.order, "order")?.total {
-                Some(total) => format!("We have your order {} over {total}.", order()?),
-                None => format!("We have your order {}.", order()?),
+            match facts.total {
+                Some(total) => format!("We have your {order} over {total}."),
+                None => format!("We have your {order}."),
             },
         ),
         Kind::OrderConfirmed => (
             "Order confirmed",
-            format!("Your order {} is paid and will be prepared now.", order()?),
+            format!("Your {order} is paid and will be prepared now."),
         ),
         Kind::OrderCancelled => (
             "Order cancelled",
-            format!(
-                "Your order {} is cancelled: {}.",
-                order()?,
-                why(*need(&facts.reason, "reason")?)
-            ),
+            match facts.reason {
+                Some(reason) => format!("Your {order} is cancelled: {}.", why(reason)),
+                None => format!("Your {order} is cancelled."),
+            },
         ),
         Kind::RefundPending => (
             "Refund on its way",
-            format!(
-                "We are giving you back {} for your order {}.",
-                amount()?,
-                order()?
-            ),
+            format!("We are giving you back {refund} for your {order}."),
         ),
         Kind::Refunded => (
             "Refunded",
-            format!(
-                "We have given you back {} for your order {}.",
-                amount()?,
-                order()?
-            ),
+            format!("We have given you back {refund} for your {order}."),
         ),
         Kind::OrderReady => (
             "Order ready",
-            format!(
-                "Your order {} is prepared and waits for its deliverer.",
-                order()?
-            ),
+            format!("Your {order} is prepared and waits for its deliverer."),
         ),
         Kind::OrderOnItsWay => (
             "Order on its way",
-            format!("Your order {} is on its way to you.", order()?),
+            format!("Your {order} is on its way to you."),
         ),
         Kind::OrderDelivered => (
             "Order delivered",
-            format!("Your order {} has been handed over.", order()?),
+            format!("Your {order} has been handed over."),
         ),
-        Kind::LowStock => {
-            let product = need(&facts.product, "product")?;
-            (
-                "Low stock",
-                format!(
-                    "{} units of {} are left; the threshold is {}.",
-                    product.available, product.name, product.threshold
-                ),
-            )
-        }
-        Kind::SagaNeedsOperator => {
-            let stuck = need(&facts.stuck, "stuck")?;
-            (
-                "An order needs a person",
-                format!(
-                    "Order {} is stuck at {}: {}.",
-                    order()?,
-                    stuck.step,
-                    stuck.cause
-                ),
-            )
-        }
+        Kind::LowStock => (
+            "Low stock",
+            match facts.available {
+                Some(left) => format!("{left} units of {product} are left."),
+                None => format!("Few units of {product} are left."),
+            },
+        ),
+        Kind::SagaNeedsOperator => (
+            "An order needs a person",
+            match &facts.cause {
+                Some(cause) => format!("The {order} cannot go on by itself: {cause}."),
+                None => format!("The {order} cannot go on by itself."),
+            },
+        ),
+        Kind::OrderPrepare => (
+            "An order to prepare",
+            format!("There is the {order} for you to prepare."),
+        ),
         Kind::WebhookDisabled => (
-            "A partner's webhook is gone",
+            "A partner's webhook is switched off",
             format!(
-                "The system of {} says that its address is gone; nothing is sent there any more.",
-                need(&facts.partner, "partner")?
+                "The system of {partner} says that its address is gone; nothing is sent there any more."
             ),
         ),
-        // Told to a partner's system, in its own form.
-        Kind::OrderPrepare => return Err(RenderError::NotForPeople),
     };
-    let about = match (kind, &facts.order) {
-        (Kind::CustomerAdded, _) => format!("to {}", facts.shop.name),
-        (Kind::ResourceAdded | Kind::ResourceRemoved, _) => format!(": {}", resource()?),
-        (Kind::LowStock, _) => format!(": {}", need(&facts.product, "product")?.name),
-        (Kind::WebhookDisabled, _) => format!(": {}", need(&facts.partner, "partner")?),
-        (_, Some(order)) => format!(": {}", order.id),
-        (_, None) => String::new(),
+    let about = match kind {
+        Kind::CustomerAdded => None,
+        Kind::ResourceAdded | Kind::ResourceRemoved => facts.resource_name.clone(),
+        Kind::LowStock => facts.product_name.clone(),
+        Kind::WebhookDisabled => facts.partner_title.clone(),
+        Kind::OrderPlaced
+        | Kind::OrderConfirmed
+        | Kind::OrderCancelled
+        | Kind::RefundPending
+        | Kind::Refunded
+        | Kind::OrderReady
+        | Kind::OrderOnItsWay
+        | Kind::OrderDelivered
+        | Kind::SagaNeedsOperator
+        | Kind::OrderPrepare => facts.order_id.map(|id| id.to_string()),
     };
-    let gap = if about.is_empty() || about.starts_with(':') {
-        ""
-    } else {
-        " "
-    };
-    Ok(Words {
-        subject: format!("{title}{gap}{about}"),
-        short: short(&facts.shop.name, &lead),
+    Words {
+        subject: match about {
+            Some(about) => format!("{title}: {about}"),
+            None => format!("{title} at {}", facts.shop_name),
+        },
+        short: short(&facts.shop_name, &lead),
         title,
         lead,
-    })
+    }
 }
 
 /// Why an order was cancelled, as people say it.
-pub(super) const fn why(reason: CancelReason) -> &'static str {
+const fn why(reason: CancelReason) -> &'static str {
     match reason {
         CancelReason::PaymentDeclined => "the payment was declined",
         CancelReason::PaymentExpired => "it was not paid in time",

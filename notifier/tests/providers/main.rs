@@ -17,20 +17,20 @@ mod webpush;
 use event_schema::Timestamp;
 use event_schema::notification::Kind;
 use notifier::port::{Address, Outcome, Outgoing};
-use notifier::templates::{Facts, Shop, render};
+use notifier::templates::{Facts, render};
 use uuid::Uuid;
 
 /// That an order is on its way.
 fn message(to: Address) -> Outgoing {
-    let facts = Facts::sample(Shop::default());
+    let facts = Facts::sample();
     Outgoing {
         delivery_id: Uuid::now_v7(),
         attempt: 1,
         kind: Kind::OrderOnItsWay,
-        order_id: facts.order.as_ref().map(|order| order.id),
+        order_id: facts.order_id,
         intended_at: Timestamp::now(),
         to,
-        content: render(Kind::OrderOnItsWay, &facts).unwrap(),
+        content: render(Kind::OrderOnItsWay, &facts),
     }
 }
 

@@ -62,7 +62,7 @@ async fn a_text_is_posted_as_a_form_under_the_accounts_name_and_ends_in_its_refe
     assert!(
         asked
             .text()
-            .starts_with("To=%2B49+30+901820&From=%2B15550100&Body=Waybill%3A+Your+order+"),
+            .starts_with("To=%2B49+30+901820&From=%2B15550100&Body=Corner+Shop%3A+Your+order+"),
         "{}",
         asked.text()
     );
