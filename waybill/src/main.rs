@@ -17,6 +17,7 @@ mod document;
 mod events;
 mod handles;
 mod migrate;
+mod notifications;
 mod out;
 mod progress_bar;
 mod projections;
@@ -73,6 +74,7 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
         Command::CommandApi => command_api::run(settings).await?,
         Command::Projector => projector::run(settings, Some(command_api::openapi())).await?,
         Command::SagaOrchestrator => saga_orchestrator::run(settings).await?,
+        Command::Notifier => notifier::run(settings).await?,
         Command::PaymentSandbox(args) => payment_sandbox::run(&args, &settings).await?,
         Command::Token { role, subject, ttl } => {
             token::print(&settings, role.into(), subject, ttl)?
@@ -92,6 +94,7 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
             return Ok(audit::run(&settings, options).await);
         }
         Command::Bench(command) => bench::run(command, &settings).await?,
+        Command::Notifications(command) => notifications::run(&settings, command).await?,
         Command::Openapi => out::line(document::openapi().to_pretty_json()?),
         Command::Decode => decode::run()?,
     }
