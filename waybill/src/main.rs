@@ -74,6 +74,7 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
         Command::CommandApi => command_api::run(settings).await?,
         Command::Projector => projector::run(settings, Some(command_api::openapi())).await?,
         Command::SagaOrchestrator => saga_orchestrator::run(settings).await?,
+        Command::Notifier => notifier::run(settings).await?,
         Command::PaymentSandbox(args) => payment_sandbox::run(&args, &settings).await?,
         Command::MessageSandbox(args) => {
             service_kit::telemetry::init(&settings)?;
@@ -103,6 +104,9 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
         }
         Command::Notifications(NotificationsCommand::PushKey { new }) => {
             notifications::push_key(&settings, new.as_deref())?;
+        }
+        Command::Notifications(replay @ NotificationsCommand::Replay { .. }) => {
+            notifications::replay(&settings, replay).await?;
         }
         Command::Decode => decode::run()?,
     }

@@ -19,6 +19,7 @@ use event_schema::notification::Channel;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
+use serde_json::json;
 use service_kit::{Clock, standard_webhooks};
 
 use super::http::{gone, later, rejected, sent};
@@ -73,7 +74,7 @@ impl Provider for Webhooks {
             .iter()
             .filter_map(|secret| standard_webhooks::key(secret.expose_secret()))
             .collect();
-        let body = Bytes::from(message.content.data.to_string());
+        let body = body(message);
         let id = message.delivery_id.to_string();
         // A time of its own for each try: partners refuse what is older than five minutes.
         let signed = standard_webhooks::sign(&id, &body, &keys, self.clock.now());
@@ -87,6 +88,16 @@ impl Provider for Webhooks {
             Err(error) => silent(&error, message.attempt),
         }
     }
+}
+
+/// The same facts give the same bytes, whenever they are written.
+fn body(message: &Outgoing) -> Bytes {
+    let told = json!({
+        "type": message.kind.as_str().replacen('_', ".", 1),
+        "timestamp": message.intended_at,
+        "data": message.content.data,
+    });
+    Bytes::from(told.to_string())
 }
 
 fn answered(answer: &Answer, attempt: u32, now: SystemTime) -> Outcome {

@@ -14,11 +14,12 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use domain::notification::Recovery;
 use event_schema::notification::Kind;
+use event_schema::{Currency, Money};
 use http::{HeaderMap, HeaderName};
 use notifier::outbound::{Nets, Outbound};
-use notifier::port::{Address, Content, Outcome, Outgoing, Provider};
+use notifier::port::{Address, Outcome, Outgoing, Provider};
 use notifier::providers::Webhooks;
-use notifier::webhook_body::{PrepareLine, order_prepare};
+use notifier::templates::{Facts, Line, render};
 use secrecy::SecretString;
 use service_kit::{Clock, standard_webhooks};
 use uuid::Uuid;
@@ -41,12 +42,21 @@ fn local() -> Webhooks {
 fn to_prepare(url: &str, secrets: &[&str], attempt: u32) -> Outgoing {
     let intended_at = "2026-11-21T08:30:00Z".parse().unwrap();
     let order_id = Uuid::from_u128(7);
-    let lines = [PrepareLine {
-        product_id: Uuid::from_u128(8),
-        sku: "LAMP-1".into(),
-        name: "Bicycle lamp".into(),
-        quantity: 2,
-    }];
+    let one = Money::new(1999, Currency::EUR);
+    let facts = Facts {
+        order_id: Some(order_id),
+        lines: vec![Line {
+            product_id: Uuid::from_u128(8),
+            sku: "LAMP-1".into(),
+            name: "Bicycle lamp".into(),
+            quantity: 2,
+            unit_price: one,
+            total: one,
+        }],
+        delivery_address: Some("1 Road".into()),
+        phone: Some("+49 30 1".into()),
+        ..Facts::default()
+    };
     Outgoing {
         delivery_id: Uuid::from_u128(9),
         attempt,
@@ -58,16 +68,7 @@ fn to_prepare(url: &str, secrets: &[&str], attempt: u32) -> Outgoing {
             url: url.to_owned(),
             secrets: secrets.iter().map(|s| SecretString::from(*s)).collect(),
         },
-        content: Content {
-            data: order_prepare(
-                intended_at,
-                order_id,
-                &lines,
-                Some("1 Road"),
-                Some("+49 30 1"),
-            ),
-            ..Content::default()
-        },
+        content: render(Kind::OrderPrepare, &facts),
     }
 }
 

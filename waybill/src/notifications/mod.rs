@@ -1,5 +1,7 @@
 //! `waybill notifications`: what people are told, to look at before they are, and the key that browsers subscribe with.
 
+mod replay;
+
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -13,6 +15,8 @@ use service_kit::push_key::PushKey;
 
 use crate::cli::{PreviewArgs, PreviewForm};
 use crate::out;
+
+pub use replay::replay;
 
 /// A form of a message: the end of its file's name, and what of it is shown.
 struct Form {
