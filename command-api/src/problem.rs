@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use domain::{
-    customer, fulfilment, inventory, offer, order, partner, payment, payment_provider, product,
+    customer, fulfilment, inbox, inventory, offer, order, partner, payment, payment_provider, product,
     resource, stray_callback,
 };
 use event_schema::ids::ProductId;
@@ -135,6 +135,14 @@ impl From<resource::Rejection> for Refusal {
 impl From<Infallible> for Refusal {
     fn from(rejection: Infallible) -> Self {
         match rejection {}
+    }
+}
+
+impl From<inbox::Rejection> for Refusal {
+    fn from(rejection: inbox::Rejection) -> Self {
+        match rejection {
+            inbox::Rejection::Cleared => Self::not_found(&rejection.to_string()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::event_set::{DecodeError, EventSet};
 use crate::{
-    assignment, customer, fulfilment, inventory, offer, order, partner, payment, payment_provider,
+    assignment, customer, fulfilment, inbox, inventory, offer, order, partner, payment, payment_provider,
     product, record, resource, stray_callback,
 };
 
@@ -45,6 +45,7 @@ pub const ALL: &[Registered] = &[
     registered::<payment::Event>(),
     registered::<payment_provider::Event>(),
     registered::<fulfilment::Event>(),
+    registered::<inbox::Event>(),
     registered::<stray_callback::Event>(),
     registered::<record::DoneEvent>(),
     registered::<record::UniqEvent>(),
