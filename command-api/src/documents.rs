@@ -155,10 +155,7 @@ const INBOX_UNAVAILABLE: &str = "Come back after `Retry-After`: `projector_unava
 impl IntoResponses for InboxProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[
-            (
-                "400",
-                "A header cannot be read (`idempotency_key_invalid`)",
-            ),
+            ("400", "A header cannot be read (`idempotency_key_invalid`)"),
             ("429", "`rate_limited`: too much at once; see `Retry-After`"),
             ("503", INBOX_UNAVAILABLE),
         ])

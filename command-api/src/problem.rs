@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use domain::{
-    customer, fulfilment, inbox, inventory, offer, order, partner, payment, payment_provider, product,
-    resource, stray_callback,
+    customer, fulfilment, inbox, inventory, offer, order, partner, payment, payment_provider,
+    product, resource, stray_callback,
 };
 use event_schema::ids::ProductId;
 use event_store::{AppendError, ExecuteError, LoadError, LogRewound};
@@ -117,6 +117,7 @@ impl From<customer::Rejection> for Refusal {
                 Self(Problem::conflict("email_changed", rejection.to_string()))
             }
             customer::Rejection::PartnerMismatch => invalid("/partner_id", rejection.to_string()),
+            customer::Rejection::QuietHours(_) => invalid("/quiet_hours", rejection.to_string()),
         }
     }
 }

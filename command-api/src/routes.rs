@@ -6,8 +6,8 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 
 use crate::door::Door;
 use crate::{
-    assignments, auth, customers, inventory, me, notifications, offers, orders, partners, payment_providers,
-    products, projections, resources, sagas, webhooks,
+    assignments, auth, customers, inventory, me, notifications, offers, orders, partners,
+    payment_providers, products, projections, resources, sagas, webhooks,
 };
 
 const AREAS: [(&str, &str); 14] = [

@@ -22,6 +22,8 @@ pub mod customer;
 pub mod fulfilment;
 pub mod inbox;
 pub mod inventory;
+pub mod notification;
+pub mod notification_agent;
 pub mod offer;
 pub mod order;
 pub mod partner;

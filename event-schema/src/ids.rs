@@ -73,6 +73,8 @@ id! {
     QuoteId,
     /// A command, the same for every repeat of it.
     CommandId,
+    /// A message to somebody on one channel; the provider's idempotency key.
+    DeliveryId,
     /// One call to the outside world, the same for every try of it; the provider's idempotency key.
     EffectId,
 }

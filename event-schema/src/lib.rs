@@ -24,6 +24,8 @@ pub mod ids;
 pub mod inbox;
 pub mod inventory;
 pub mod money;
+pub mod notification;
+pub mod notification_agent;
 pub mod offer;
 pub mod order;
 pub mod partner;

@@ -35,7 +35,12 @@ pub(crate) async fn clear_notification(
     Path(notification_id): Path<Uuid>,
     key: Option<IdempotencyKey>,
 ) -> Result<Answer<()>, Problem> {
-    let command = door.command("notifications.clear", &caller, key.as_ref(), &notification_id)?;
+    let command = door.command(
+        "notifications.clear",
+        &caller,
+        key.as_ref(),
+        &notification_id,
+    )?;
     let at = whose::place_of(&door, &caller, notification_id).await?;
     let decide = |work: &mut Work| {
         if !command.has_happened(work)? {

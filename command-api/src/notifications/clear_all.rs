@@ -48,7 +48,12 @@ pub(crate) async fn clear_notifications(
     Query(params): Query<Params>,
     key: Option<IdempotencyKey>,
 ) -> Result<Answer<()>, Problem> {
-    let command = door.command("notifications.clear_all", &caller, key.as_ref(), &params.through)?;
+    let command = door.command(
+        "notifications.clear_all",
+        &caller,
+        key.as_ref(),
+        &params.through,
+    )?;
     let through = match params.through {
         Some(through) => within_the_log(&door, Position(through)).await?,
         None => whose::newest(&door, &caller).await?.unwrap_or_default(),

@@ -35,11 +35,12 @@ pub(super) async fn place_of(
     notification: Uuid,
 ) -> Result<Position, Problem> {
     // What he has read or cleared was his: a repeat costs nobody a question.
-    let load = door
-        .executor
-        .load::<Inbox>(caller.subject, Freshness::Any);
+    let load = door.executor.load::<Inbox>(caller.subject, Freshness::Any);
     let known = match timeout(LOG_LIMIT, load).await {
-        Ok(inbox) => inbox.map_err(problem::of_load)?.state.place_of(notification.into()),
+        Ok(inbox) => inbox
+            .map_err(problem::of_load)?
+            .state
+            .place_of(notification.into()),
         Err(_) => return Err(Problem::broker_unavailable()),
     };
     if let Some(place) = known {
@@ -47,9 +48,7 @@ pub(super) async fn place_of(
     }
     let mut question = reader(caller);
     question["notification_id"] = json!(notification);
-    ask(door, "find", &question)
-        .await?
-        .ok_or_else(nothing)
+    ask(door, "find", &question).await?.ok_or_else(nothing)
 }
 
 /// Where in the log the event is that the newest of the caller's notifications tells of; none when he has none.
@@ -79,8 +78,8 @@ async fn ask(door: &Door, verb: &str, question: &Value) -> Result<Option<Positio
     if let Some(problem) = refusal(&answered) {
         return Err(problem);
     }
-    let answered: Answered = serde_json::from_slice(&answered.payload)
-        .map_err(|error| Problem::unexpected(&error))?;
+    let answered: Answered =
+        serde_json::from_slice(&answered.payload).map_err(|error| Problem::unexpected(&error))?;
     Ok(answered.position.map(Position))
 }
 

@@ -64,6 +64,8 @@ fn change(rows: &mut BTreeMap<Uuid, Row>, recorded: &Recorded) -> Result<(), App
         Event::Verified(_) => row.verified = true,
         Event::Enabled(_) => row.enabled = true,
         Event::Disabled(_) => row.enabled = false,
+        // Between the partner and those who send to it; no row shows it.
+        Event::WebhookDisabled(_) => {}
     }
     row.version = following(recorded, row.version)?;
     row.updated_at = recorded.metadata.occurred_at;

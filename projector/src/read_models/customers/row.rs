@@ -91,6 +91,8 @@ impl Row {
             }
             Event::Deactivated(_) => self.status = DEACTIVATED.to_owned(),
             Event::Erased(_) => self.redact(),
+            // Kept in the account's own history; no row shows it.
+            Event::ChannelsChosen(_) | Event::PushTokenDropped(_) => {}
         }
         self.updated_at = recorded.metadata.occurred_at;
         Ok(())
@@ -118,7 +120,9 @@ pub(super) fn person(event: &Event) -> Option<Uuid> {
         | Event::RoleChanged(_)
         | Event::AvatarChanged(_)
         | Event::Deactivated(_)
-        | Event::Erased(_) => None,
+        | Event::Erased(_)
+        | Event::ChannelsChosen(_)
+        | Event::PushTokenDropped(_) => None,
     }
 }
 

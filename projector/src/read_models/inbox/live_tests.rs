@@ -80,7 +80,10 @@ async fn whoever_was_away_gets_each_notification_once_as_it_is_now() {
         let mut live = Live::of(&shop, me, from, last).await;
         let told = live.messages(1).await;
         // What is there at the first look comes at once.
-        let seen: Vec<Value> = told.iter().map(|(_, data)| data["change"].clone()).collect();
+        let seen: Vec<Value> = told
+            .iter()
+            .map(|(_, data)| data["change"].clone())
+            .collect();
         (told[0].0, json!(seen))
     };
     let (first, seen) = heard("/v1/notifications/live?after=0", None).await;
@@ -92,7 +95,8 @@ async fn whoever_was_away_gets_each_notification_once_as_it_is_now() {
 }
 
 #[tokio::test]
-async fn positions_that_the_log_never_gave_out_are_refused_and_readers_leave_when_the_server_stops() {
+async fn positions_that_the_log_never_gave_out_are_refused_and_readers_leave_when_the_server_stops()
+{
     let shop = Shop::new().await.open().await;
     let me = (Role::Deliverer, Uuid::now_v7());
     for (id, code) in [("7", "position_unknown"), ("soon", "invalid_header")] {

@@ -304,10 +304,19 @@ async fn what_was_read_is_shown_as_read_and_counted_and_what_was_cleared_is_gone
         .collect();
     assert_eq!(flags, [&json!(false), &json!(true), &json!(false)]);
     assert_eq!((&got.body["unread"], count().await), (&json!(2), json!(2)));
-    for path in ["/v1/notifications?unread=true", "/v1/notifications?read=false"] {
-        assert_eq!(kinds(&ask(path).await), ["order_confirmed", "customer_added"]);
+    for path in [
+        "/v1/notifications?unread=true",
+        "/v1/notifications?read=false",
+    ] {
+        assert_eq!(
+            kinds(&ask(path).await),
+            ["order_confirmed", "customer_added"]
+        );
     }
-    for path in ["/v1/notifications?unread=false", "/v1/notifications?read=true"] {
+    for path in [
+        "/v1/notifications?unread=false",
+        "/v1/notifications?read=true",
+    ] {
         assert_eq!(kinds(&ask(path).await), ["order_placed"]);
     }
 
@@ -325,7 +334,8 @@ async fn what_was_read_is_shown_as_read_and_counted_and_what_was_cleared_is_gone
 }
 
 #[tokio::test]
-async fn what_is_for_all_admins_or_all_of_a_partners_people_is_read_and_cleared_by_each_for_himself() {
+async fn what_is_for_all_admins_or_all_of_a_partners_people_is_read_and_cleared_by_each_for_himself()
+ {
     let shop = Shop::new().await.open().await;
     let (one, other, corner) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
     let (mug, pot) = (Uuid::now_v7(), Uuid::now_v7());
