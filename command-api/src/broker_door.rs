@@ -82,7 +82,7 @@ const fn command(
 }
 
 /// Every command.
-pub(crate) static COMMANDS: [Command; 34] = [
+pub(crate) static COMMANDS: [Command; 35] = [
     command("customers.add", Method::POST, "/v1/customers", &[]),
     command(
         "customers.change",
@@ -227,6 +227,12 @@ pub(crate) static COMMANDS: [Command; 34] = [
         "payment_providers.set",
         Method::PUT,
         "/v1/payment-providers",
+        &[],
+    ),
+    command(
+        "notification_agents.set",
+        Method::PUT,
+        "/v1/notification-agents",
         &[],
     ),
     command(

@@ -28,6 +28,7 @@ mod fields;
 mod if_match;
 mod inventory;
 mod me;
+mod notification_agents;
 mod notifications;
 mod offers;
 mod orders;

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use domain::{
-    customer, fulfilment, inbox, inventory, offer, order, partner, payment, payment_provider,
-    product, resource, stray_callback,
+    customer, fulfilment, inbox, inventory, notification_agent, offer, order, partner, payment,
+    payment_provider, product, resource, stray_callback,
 };
 use event_schema::ids::ProductId;
 use event_store::{AppendError, ExecuteError, LoadError, LogRewound};
@@ -144,6 +144,20 @@ impl From<inbox::Rejection> for Refusal {
         match rejection {
             inbox::Rejection::Cleared => Self::not_found(&rejection.to_string()),
         }
+    }
+}
+
+impl From<notification_agent::Rejection> for Refusal {
+    fn from(rejection: notification_agent::Rejection) -> Self {
+        use notification_agent::Rejection;
+        let pointer = match rejection {
+            Rejection::NameMissing => "/name",
+            Rejection::ChannelTwice | Rejection::ProviderTwice | Rejection::ChannelMissing => {
+                "/channels"
+            }
+            Rejection::QuietHours(_) => "/quiet_hours",
+        };
+        invalid(pointer, rejection.to_string())
     }
 }
 

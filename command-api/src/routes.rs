@@ -6,8 +6,8 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 
 use crate::door::Door;
 use crate::{
-    assignments, auth, customers, inventory, me, notifications, offers, orders, partners,
-    payment_providers, products, projections, resources, sagas, webhooks,
+    assignments, auth, customers, inventory, me, notification_agents, notifications, offers,
+    orders, partners, payment_providers, products, projections, resources, sagas, webhooks,
 };
 
 const AREAS: [(&str, &str); 14] = [
@@ -66,6 +66,7 @@ pub(crate) fn api() -> ApiRouter<Door> {
         orders::register,
         payment_providers::register,
         notifications::register,
+        notification_agents::register,
         sagas::register,
         projections::register,
         webhooks::register,

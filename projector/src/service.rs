@@ -31,7 +31,7 @@ use crate::worker::Worker;
 use crate::{desk, events_route, inbox_desk, keys_route, projections_route, read_models};
 
 /// Connections of the worker: one for each projection, the lease, and a rebuild beside them.
-const WORKER_CONNECTIONS_MAX: u32 = 12;
+const WORKER_CONNECTIONS_MAX: u32 = 14;
 const WORKER_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A writer that falls asleep in the middle of a batch keeps its rows locked, whoever has the lease by then; the server
 /// ends such a transaction before the lease is over.
@@ -252,6 +252,8 @@ pub(crate) fn api() -> ApiRouter<ReadSide> {
     let api = read_models::resources::routes(api);
     let api = read_models::payment_providers::routes(api);
     let api = read_models::inbox::routes(api);
+    let api = read_models::notification_agents::routes(api);
+    let api = read_models::notification_deliveries::routes(api);
     let api = read_models::customers::routes(api);
     let api = events_route::routes(api);
     projections_route::routes(api).each_operation(http::describe)

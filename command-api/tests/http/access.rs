@@ -33,6 +33,14 @@ fn expected() -> Vec<(Method, &'static str, Option<&'static [Role]>)> {
             Some(ADMIN),
         ),
         (Method::PUT, "/v1/payment-providers", Some(ADMIN)),
+        (Method::PUT, "/v1/notification-agents", Some(ADMIN)),
+        (
+            Method::POST,
+            "/v1/notifications/{id}/read",
+            Some(&Role::ALL),
+        ),
+        (Method::DELETE, "/v1/notifications/{id}", Some(&Role::ALL)),
+        (Method::DELETE, "/v1/notifications", Some(&Role::ALL)),
         (
             Method::POST,
             "/v1/partners/{id}/webhook-secret",

@@ -16,6 +16,8 @@ mod delivery;
 mod erasure;
 mod inventory;
 mod lost;
+mod notification_agents;
+mod notifications;
 mod orders;
 mod outage;
 mod partners;

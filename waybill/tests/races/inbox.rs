@@ -99,11 +99,17 @@ async fn what_happens_after_the_position_that_was_seen_stays_in_the_inbox() {
     assert_eq!(at.status, 204, "{at:?}");
     let left = seen_at(who, "/v1/notifications", at.position.unwrap()).await;
     let rows = left["data"].as_array().unwrap();
-    assert!(!rows.is_empty() && rows.iter().all(|row| row["order_id"] == *order), "{left}");
+    assert!(
+        !rows.is_empty() && rows.iter().all(|row| row["order_id"] == *order),
+        "{left}"
+    );
 
     let beyond = "/v1/notifications?through=99999999999";
     let refused = answer(who.request(Method::DELETE, beyond)).await;
     assert_eq!(refused.body["code"], "position_unknown", "{refused:?}");
     let odd = answer(who.request(Method::DELETE, "/v1/notifications?through=soon")).await;
-    assert_eq!((odd.status.as_u16(), &odd.body["code"]), (422, &json!("invalid")));
+    assert_eq!(
+        (odd.status.as_u16(), &odd.body["code"]),
+        (422, &json!("invalid"))
+    );
 }

@@ -154,6 +154,10 @@ impl Stage {
             "set_payment_provider" => {
                 json!({"id": "sandbox", "title": fresh, "active": true, "checkout": true})
             }
+            "set_notification_agent" => json!({
+                "name": fresh, "kinds": ["order_ready"], "priority": "low", "channels": [{"channel": "email"}],
+                "active": false,
+            }),
             "place_order" => json!({
                 "quote_id": self.quote().await, "payment": {"method": "card", "token": "pm_card_visa"},
             }),
