@@ -178,6 +178,30 @@ impl IntoResponses for ClearAllProblems {
     }
 }
 
+/// What sending a message once more can be answered with besides.
+pub(crate) struct ReplayProblems;
+
+impl IntoResponses for ReplayProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (
+                "400",
+                "The body or a header cannot be read (`unreadable_json`, `idempotency_key_invalid`); `invalid_request`: the \
+                 notifier does not understand it",
+            ),
+            ("413", "`body_too_large`: over 1 MiB"),
+            ("415", "`unsupported_media_type`: send `application/json`"),
+            ("429", "`rate_limited`: too much at once; see `Retry-After`"),
+            (
+                "503",
+                "Come back after `Retry-After` with the same Idempotency-Key: `notifier_unavailable`: no notifier runs, and \
+                 nothing was ordered; `projector_unavailable`; `timed_out`: it has not answered in time, and may have taken \
+                 the command; `broker_unavailable`",
+            ),
+        ])
+    }
+}
+
 /// 422 of a command without a body.
 pub(crate) struct KeyReused;
 

@@ -29,6 +29,7 @@ mod if_match;
 mod inventory;
 mod me;
 mod notification_agents;
+mod notification_deliveries;
 mod notifications;
 mod offers;
 mod orders;

@@ -6,8 +6,9 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 
 use crate::door::Door;
 use crate::{
-    assignments, auth, customers, inventory, me, notification_agents, notifications, offers,
-    orders, partners, payment_providers, products, projections, resources, sagas, webhooks,
+    assignments, auth, customers, inventory, me, notification_agents, notification_deliveries,
+    notifications, offers, orders, partners, payment_providers, products, projections, resources,
+    sagas, webhooks,
 };
 
 const AREAS: [(&str, &str); 14] = [
@@ -67,6 +68,7 @@ pub(crate) fn api() -> ApiRouter<Door> {
         payment_providers::register,
         notifications::register,
         notification_agents::register,
+        notification_deliveries::register,
         sagas::register,
         projections::register,
         webhooks::register,

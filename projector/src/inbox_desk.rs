@@ -1,5 +1,5 @@
-//! The service `inbox` on NATS, for command-api, which has no rows: whether a notification is somebody's, and what the
-//! newest is that he could have seen. Each answer is one look into an index.
+//! The service `inbox` on NATS, for command-api, which has no rows: whether a notification is somebody's, what the newest
+//! is that he could have seen, and in which history a message is kept. Each answer is one look into an index.
 
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use service_kit::problem::Chain;
 use service_kit::{Shutdown, postgres};
 
 use crate::read_models::inbox::{Reader, newest, place_of};
+use crate::read_models::notification_deliveries::history_of;
 
 /// The service's name and the first token of its subjects.
 pub const SERVICE: &str = "inbox";
@@ -35,16 +36,22 @@ enum Verb {
     Find,
     /// `{person, partner_id?, admin}` → `{position}`, null for an empty inbox.
     Newest,
+    /// `{delivery_id}` → `{history_id}`, or 404.
+    Delivery,
 }
 
-const VERBS: [(&str, Verb); 2] = [("find", Verb::Find), ("newest", Verb::Newest)];
+const VERBS: [(&str, Verb); 3] = [
+    ("find", Verb::Find),
+    ("newest", Verb::Newest),
+    ("delivery", Verb::Delivery),
+];
 
 /// Why a question has no answer; the code is the HTTP status.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("{0}")]
     BadRequest(String),
-    #[error("there is no such notification")]
+    #[error("there is no such notification, or message")]
     NotFound,
     #[error("the database cannot be used at the moment")]
     Unavailable,
@@ -74,6 +81,11 @@ struct Wanted {
     notification_id: Uuid,
     #[serde(flatten)]
     reader: Reader,
+}
+
+#[derive(Debug, Deserialize)]
+struct Message {
+    delivery_id: Uuid,
 }
 
 /// Serves until the shutdown.
@@ -134,15 +146,19 @@ async fn serve(requests: Requests, pool: &PgPool, shutdown: &Shutdown) {
 }
 
 async fn answer(verb: Verb, payload: &[u8], pool: &PgPool) -> Result<Value, Refusal> {
-    let position = match verb {
+    match verb {
         Verb::Find => {
             let wanted: Wanted = read(payload)?;
             let place = place_of(pool, &wanted.reader, wanted.notification_id).await?;
-            Some(place.ok_or(Refusal::NotFound)?)
+            Ok(json!({ "position": place.ok_or(Refusal::NotFound)? }))
         }
-        Verb::Newest => newest(pool, &read(payload)?).await?,
-    };
-    Ok(json!({ "position": position }))
+        Verb::Newest => Ok(json!({ "position": newest(pool, &read(payload)?).await? })),
+        Verb::Delivery => {
+            let Message { delivery_id } = read(payload)?;
+            let history = history_of(pool, delivery_id).await?;
+            Ok(json!({ "history_id": history.ok_or(Refusal::NotFound)? }))
+        }
+    }
 }
 
 fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Refusal> {

@@ -6,6 +6,8 @@ mod clear_all;
 mod read;
 mod whose;
 
+pub(crate) use whose::history_of;
+
 use service_kit::{Access, ApiRouter, routes};
 
 use crate::door::Door;

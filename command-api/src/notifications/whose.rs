@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
 use async_nats::{Message, Request, RequestErrorKind};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -24,8 +25,13 @@ const SERVICE: &str = "inbox";
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Deserialize)]
-struct Answered {
+struct Placed {
     position: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Kept {
+    history_id: Uuid,
 }
 
 /// Where in the log the event is that the caller's notification tells of; 404 for one that is not his, or is not at all.
@@ -48,12 +54,20 @@ pub(super) async fn place_of(
     }
     let mut question = reader(caller);
     question["notification_id"] = json!(notification);
-    ask(door, "find", &question).await?.ok_or_else(nothing)
+    let placed: Placed = ask(door, "find", &question).await?;
+    placed.position.map(Position).ok_or_else(nothing)
 }
 
 /// Where in the log the event is that the newest of the caller's notifications tells of; none when he has none.
 pub(super) async fn newest(door: &Door, caller: &Caller) -> Result<Option<Position>, Problem> {
-    ask(door, "newest", &reader(caller)).await
+    let placed: Placed = ask(door, "newest", &reader(caller)).await?;
+    Ok(placed.position.map(Position))
+}
+
+/// The history in which a message that leaves the house is kept; 404 for one that is not there.
+pub(crate) async fn history_of(door: &Door, delivery: Uuid) -> Result<Uuid, Problem> {
+    let kept: Kept = ask(door, "delivery", &json!({"delivery_id": delivery})).await?;
+    Ok(kept.history_id)
 }
 
 fn reader(caller: &Caller) -> Value {
@@ -63,10 +77,10 @@ fn reader(caller: &Caller) -> Value {
 }
 
 fn nothing() -> Problem {
-    Problem::not_found("there is no such notification")
+    Problem::not_found("there is no such notification, or message")
 }
 
-async fn ask(door: &Door, verb: &str, question: &Value) -> Result<Option<Position>, Problem> {
+async fn ask<T: DeserializeOwned>(door: &Door, verb: &str, question: &Value) -> Result<T, Problem> {
     let request = Request::new()
         .payload(question.to_string().into())
         .timeout(Some(ANSWER_MAX));
@@ -78,9 +92,7 @@ async fn ask(door: &Door, verb: &str, question: &Value) -> Result<Option<Positio
     if let Some(problem) = refusal(&answered) {
         return Err(problem);
     }
-    let answered: Answered =
-        serde_json::from_slice(&answered.payload).map_err(|error| Problem::unexpected(&error))?;
-    Ok(answered.position.map(Position))
+    serde_json::from_slice(&answered.payload).map_err(|error| Problem::unexpected(&error))
 }
 
 /// Nobody has answered.

@@ -24,6 +24,7 @@ mod partners;
 mod payment_providers;
 mod products;
 mod projections;
+mod replays;
 mod replicas;
 mod resources;
 mod saga;

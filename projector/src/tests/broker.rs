@@ -182,6 +182,11 @@ async fn a_stream_is_projected_and_operators_look_at_it_with_the_plain_nats_comm
         ("inbox.find", asks(Uuid::now_v7(), Some(id.0)), "404"),
         ("inbox.find", asks(person, Some(Uuid::now_v7())), "404"),
         ("inbox.find", asks(person, None), "400"),
+        (
+            "inbox.delivery",
+            json!({"delivery_id": id.0}).to_string(),
+            "404",
+        ),
         ("inbox.newest", "somebody".into(), "400"),
         ("inbox.newest", " ".repeat(2_000), "400"),
     ] {

@@ -154,6 +154,9 @@ impl Stage {
             "set_payment_provider" => {
                 json!({"id": "sandbox", "title": fresh, "active": true, "checkout": true})
             }
+            "replay_partner_webhooks" => json!({
+                "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z",
+            }),
             "set_notification_agent" => json!({
                 "name": fresh, "kinds": ["order_ready"], "priority": "low", "channels": [{"channel": "email"}],
                 "active": false,

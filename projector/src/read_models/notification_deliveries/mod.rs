@@ -14,7 +14,7 @@ use event_schema::Recorded;
 use crate::migrations::Embedded;
 use crate::projection::{ApplyError, Batch, Projection, Table};
 
-pub(crate) use routes::routes;
+pub(crate) use routes::{history_of, routes};
 
 /// The projection's name.
 pub const NAME: &str = "notification_deliveries";

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use sqlx::types::Json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -209,4 +210,12 @@ async fn show(
         .map_err(database)?;
     let row = row.ok_or_else(|| Problem::not_found(format!("there is no message {id}")))?;
     Ok(reading.answer(row))
+}
+
+/// The history in which a message is kept.
+pub(crate) async fn history_of(pool: &PgPool, delivery: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar("select history from read.notification_deliveries where id = $1")
+        .bind(delivery)
+        .fetch_optional(pool)
+        .await
 }
