@@ -17,7 +17,7 @@ use aws_lc_rs::hmac;
 use bytes::Bytes;
 use event_schema::notification::Channel;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use service_kit::{Clock, standard_webhooks};
@@ -137,7 +137,7 @@ fn silent(error: &OutboundError, attempt: u32) -> Outcome {
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use http::StatusCode;
+    use http::{HeaderMap, StatusCode};
 
     use super::super::test_kit::told;
     use super::*;
