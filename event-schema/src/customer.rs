@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event_set::event_set;
 use crate::ids::PartnerId;
+use crate::notification::{Channel, QuietHours};
 use crate::sealed::Sealed;
 
 /// What a person may do.
@@ -88,6 +89,19 @@ pub struct Deactivated {}
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erased {}
 
+/// The person wants to be told things in this way from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelsChosen {
+    /// Ways by which the person is told nothing.
+    pub off: Vec<Channel>,
+    /// When the person is left alone.
+    pub quiet_hours: Option<QuietHours>,
+}
+
+/// The device is not reached by the token any more, as the push service says; the person has none until he gives another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushTokenDropped {}
+
 event_set! {
     /// A customer's events.
     pub enum Event of "customer" {
@@ -107,6 +121,10 @@ event_set! {
         "customer.deactivated" 1 => Deactivated(Deactivated),
         /// The person's data is unreadable.
         "customer.erased" 1 => Erased(Erased),
+        /// How the person wants to be told things.
+        "customer.channels_chosen" 1 => ChannelsChosen(ChannelsChosen),
+        /// The device is not reached any more.
+        "customer.push_token_dropped" 1 => PushTokenDropped(PushTokenDropped),
     }
     upcasts []
 }

@@ -75,7 +75,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// Who made it happen: `customer:<id>`, `admin:<id>`, `saga`, `provider:<id>`, `system`.
+/// Who made it happen: `customer:<id>`, `admin:<id>`, `saga`, `notifier`, `provider:<id>`, `system`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Actor(String);
@@ -89,6 +89,11 @@ impl Actor {
     /// The saga orchestrator.
     pub fn saga() -> Self {
         Self("saga".into())
+    }
+
+    /// The notifier.
+    pub fn notifier() -> Self {
+        Self("notifier".into())
     }
 
     /// A payment provider's signed callback.

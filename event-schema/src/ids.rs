@@ -67,10 +67,14 @@ id! {
     DelivererId,
     /// A cloud resource in the catalogue.
     ResourceId,
+    /// One thing that somebody is told in his inbox.
+    NotificationId,
     /// A quote: prices kept for a while, used by one order.
     QuoteId,
     /// A command, the same for every repeat of it.
     CommandId,
+    /// A message to somebody on one channel; the provider's idempotency key.
+    DeliveryId,
     /// One call to the outside world, the same for every try of it; the provider's idempotency key.
     EffectId,
 }

@@ -50,6 +50,13 @@ pub struct Enabled {}
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disabled {}
 
+/// Nothing is sent to the partner's system any more, until its address is set again or the partner enabled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookDisabled {
+    /// Why, as a short code, such as `gone`.
+    pub cause: String,
+}
+
 event_set! {
     /// A partner's events.
     pub enum Event of "partner" {
@@ -63,6 +70,8 @@ event_set! {
         "partner.enabled" 1 => Enabled(Enabled),
         /// The partner does not sell for now.
         "partner.disabled" 1 => Disabled(Disabled),
+        /// Nothing is sent to its system.
+        "partner.webhook_disabled" 1 => WebhookDisabled(WebhookDisabled),
     }
     upcasts []
 }

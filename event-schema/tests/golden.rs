@@ -12,15 +12,15 @@ use std::path::PathBuf;
 use aws_lc_rs::digest;
 use event_schema::event_set::EventSet;
 use event_schema::ids::{
-    CommandId, CustomerId, DelivererId, EffectId, OrderId, PartnerId, ProductId, QuoteId,
-    ResourceId,
+    CommandId, CustomerId, DelivererId, DeliveryId, EffectId, OrderId, PartnerId, ProductId,
+    QuoteId, ResourceId,
 };
 use event_schema::registry;
 use event_schema::sealed::Sealed;
-use event_schema::{Currency, Money, Timestamp};
+use event_schema::{Currency, Money, Position, Timestamp};
 use event_schema::{
-    assignment, customer, fulfilment, inventory, offer, order, partner, payment, payment_provider,
-    product, record, resource, stray_callback,
+    assignment, customer, fulfilment, inbox, inventory, notification, notification_agent, offer,
+    order, partner, payment, payment_provider, product, record, resource, stray_callback,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -96,6 +96,12 @@ fn samples() -> Vec<(&'static str, u16, Vec<u8>)> {
     );
     let pay = "pi_1".to_owned();
 
+    let quiet_hours = notification::QuietHours {
+        from: "22:00".into(),
+        until: "07:00".into(),
+        time_zone: "Europe/Berlin".into(),
+    };
+
     let mut all = Vec::new();
     push(
         &mut all,
@@ -136,6 +142,12 @@ fn samples() -> Vec<(&'static str, u16, Vec<u8>)> {
             .into(),
             customer::Deactivated {}.into(),
             customer::Erased {}.into(),
+            customer::ChannelsChosen {
+                off: vec![notification::Channel::Sms],
+                quiet_hours: Some(quiet_hours.clone()),
+            }
+            .into(),
+            customer::PushTokenDropped {}.into(),
         ],
     );
     let machine = resource::Details {
@@ -164,6 +176,24 @@ fn samples() -> Vec<(&'static str, u16, Vec<u8>)> {
             assignment::Unassigned {
                 customer_id,
                 resource_id,
+            }
+            .into(),
+        ],
+    );
+    push(
+        &mut all,
+        [
+            inbox::Event::from(inbox::Read {
+                notification_id: uuid(70).into(),
+                at: Position(41),
+            }),
+            inbox::Cleared {
+                notification_id: uuid(71).into(),
+                at: Position(42),
+            }
+            .into(),
+            inbox::AllCleared {
+                through: Position(43),
             }
             .into(),
         ],
@@ -200,6 +230,10 @@ fn samples() -> Vec<(&'static str, u16, Vec<u8>)> {
             partner::Verified {}.into(),
             partner::Enabled {}.into(),
             partner::Disabled {}.into(),
+            partner::WebhookDisabled {
+                cause: "gone".into(),
+            }
+            .into(),
         ],
     );
     push(
@@ -484,6 +518,70 @@ fn samples() -> Vec<(&'static str, u16, Vec<u8>)> {
             kind: "payment_intent.succeeded".into(),
             order_reference: Some("nowhere".into()),
             provider_payment_id: Some(pay),
+        })],
+    );
+    let delivery_id = DeliveryId(uuid(11));
+    push(
+        &mut all,
+        [
+            notification::Event::from(notification::Intended {
+                delivery_id,
+                event_id: uuid(12),
+                kind: notification::Kind::OrderConfirmed,
+                channel: notification::Channel::Email,
+                recipient: notification::Recipient::Customer(customer_id),
+                order_id: Some(order_id),
+                about: Some(product_id.uuid()),
+                agent: notification::AgentVersion {
+                    name: "orders".into(),
+                    version: 2,
+                },
+                priority: notification::Priority::High,
+                providers: vec!["smtp".into(), "mail_api".into()],
+                allow_duplicates: false,
+                intended_at: at(),
+                not_before: Some(at()),
+                replay_of: Some(DeliveryId(uuid(13))),
+            }),
+            notification::Attempted {
+                delivery_id,
+                attempt: 1,
+                provider: "smtp".into(),
+                at: at(),
+            }
+            .into(),
+            notification::AttemptEnded {
+                delivery_id,
+                attempt: 1,
+                provider: "smtp".into(),
+                outcome: notification::Outcome::Transient,
+                provider_id: Some("<11@shop.example>".into()),
+                cause: Some("421".into()),
+                retry_at: Some(at()),
+                next_provider: Some("mail_api".into()),
+            }
+            .into(),
+            notification::Settled {
+                delivery_id,
+                status: notification::Status::Failed,
+                cause: Some("421".into()),
+            }
+            .into(),
+        ],
+    );
+    push(
+        &mut all,
+        [notification_agent::Event::from(notification_agent::Set {
+            name: "orders".into(),
+            kinds: vec![notification::Kind::OrderConfirmed],
+            priority: notification::Priority::High,
+            channels: vec![notification_agent::Route {
+                channel: notification::Channel::Email,
+                providers: vec!["smtp".into()],
+            }],
+            active: true,
+            allow_duplicates: false,
+            quiet_hours: Some(quiet_hours),
         })],
     );
     push(

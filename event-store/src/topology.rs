@@ -18,6 +18,8 @@ pub const SNAPSHOTS: &str = "snapshots";
 pub const SAGA_STATUS: &str = "saga_status";
 /// KV bucket of sagas that need a person.
 pub const SAGA_ATTENTION: &str = "saga_attention";
+/// KV bucket of the notifier: who leads, and how far he is.
+pub const NOTIFIER: &str = "notifier";
 /// How many shares the sagas have; each has a consumer.
 pub const SHARES: u8 = 16;
 /// The priority group of a share's consumer: its one pinned client owns the share.
@@ -128,6 +130,7 @@ impl Topology {
             (SNAPSHOTS, SNAPSHOTS_MAX_AGE_NS),
             (SAGA_STATUS, 0),
             (SAGA_ATTENTION, 0),
+            (NOTIFIER, 0),
         ] {
             let name = format!("KV_{bucket}");
             wanted.push(stream(

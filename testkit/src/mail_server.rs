@@ -62,6 +62,7 @@ pub struct Received {
     pub subject: String,
     /// Its text, behind the headers.
     pub text: String,
+    headers: String,
 }
 
 impl MailServer {
@@ -139,6 +140,7 @@ impl MailServer {
                 Some(Received {
                     subject: subject.unwrap_or_default().to_owned(),
                     text: text.to_owned(),
+                    headers: headers.to_owned(),
                 })
             })
             .collect()
@@ -164,6 +166,16 @@ impl MailServer {
 }
 
 impl Received {
+    /// A header of it, whose lines are put together.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<String> {
+        let whole = self.headers.replace("\n ", " ").replace("\n\t", " ");
+        whole.lines().find_map(|line| {
+            let (known, value) = line.split_once(": ")?;
+            known.eq_ignore_ascii_case(name).then(|| value.to_owned())
+        })
+    }
+
     /// The code in it: the first line of eight digits.
     #[must_use]
     pub fn code(&self) -> String {

@@ -40,8 +40,12 @@ pub enum Command {
     Projector,
     /// Run the sagas.
     SagaOrchestrator,
+    /// Tell customers, partners and staff what happened, by e-mail, SMS, push and webhooks.
+    Notifier,
     /// Stand in for a payment provider.
     PaymentSandbox(payment_sandbox::SandboxArgs),
+    /// Stand in for the services that bring mails, text messages and pushes to people, and show what they would have got.
+    MessageSandbox(message_sandbox::MessageSandboxArgs),
     /// Print a bearer token.
     Token {
         /// What the bearer may do.
@@ -73,6 +77,9 @@ pub enum Command {
         #[arg(long, value_name = "POSITION")]
         to: Option<u64>,
     },
+    /// Messages that leave the house: what they say, what signs them, and sending them once more.
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
     /// Turn an event's payload on standard input into JSON.
     Decode,
     /// Measure, beside the limits of the same broker and database, on servers of its own that are gone afterwards.
@@ -133,6 +140,65 @@ pub enum ProjectionsCommand {
 }
 
 #[derive(Subcommand)]
+pub enum NotificationsCommand {
+    /// Show messages as they are written, with made-up facts and the settings' names.
+    Preview(PreviewArgs),
+    /// Print the public half of WAYBILL_WEBPUSH_KEY_FILE, which pages subscribe with (`applicationServerKey`).
+    PushKey {
+        /// Make the key first, in a file that does not exist yet.
+        #[arg(long, value_name = "FILE")]
+        new: Option<PathBuf>,
+    },
+    /// Send a partner's webhooks once more, under the ids that they had: one, or all of a period.
+    Replay {
+        /// One message; with the order that it is about.
+        #[arg(long, requires = "order", conflicts_with_all = ["partner", "from", "to"])]
+        delivery: Option<Uuid>,
+        /// The order, or whatever else the message is about.
+        #[arg(long, requires = "delivery")]
+        order: Option<Uuid>,
+        /// Everything that this partner was sent between two moments.
+        #[arg(long, requires_all = ["from", "to"], required_unless_present = "delivery")]
+        partner: Option<Uuid>,
+        /// From this moment (2026-11-21T08:30:00Z).
+        #[arg(long, requires = "partner")]
+        from: Option<String>,
+        /// To this moment.
+        #[arg(long, requires = "partner")]
+        to: Option<String>,
+        /// Only say how many it would be.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Args)]
+pub struct PreviewArgs {
+    /// Which one, such as order_confirmed; all without it.
+    pub kind: Option<String>,
+    #[command(flatten)]
+    pub form: PreviewForm,
+    /// Write them into this folder, a file each.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
+/// In which form; without one all of them into a folder, else as text.
+#[derive(Args)]
+#[group(multiple = false)]
+pub struct PreviewForm {
+    /// As HTML, for mails.
+    #[arg(long)]
+    pub html: bool,
+    /// As text, for mails.
+    #[arg(long)]
+    pub text: bool,
+    /// As a text message.
+    #[arg(long)]
+    pub short: bool,
+}
+
+#[derive(Subcommand)]
 pub enum EventsCommand {
     /// Print the last events, and go on with new ones.
     Tail {
@@ -152,7 +218,7 @@ pub enum EventsCommand {
     /// Print one aggregate's history and its state, now or in the past.
     Show {
         /// Which kind: customer, resource, assignment, partner, product, offer, inventory, order, payment,
-        /// payment_provider, fulfilment.
+        /// payment_provider, fulfilment, notification, notification_agent.
         aggregate: String,
         /// Which one.
         id: Uuid,

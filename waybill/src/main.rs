@@ -18,6 +18,7 @@ mod events;
 mod handles;
 mod load;
 mod migrate;
+mod notifications;
 mod out;
 mod progress_bar;
 mod projections;
@@ -33,7 +34,7 @@ use anyhow::Context;
 use clap::Parser;
 use service_kit::{Settings, crypto};
 
-use cli::{Cli, Command, EventsCommand, ProjectionsCommand, TopologyCommand};
+use cli::{Cli, Command, EventsCommand, NotificationsCommand, ProjectionsCommand, TopologyCommand};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -74,7 +75,12 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
         Command::CommandApi => command_api::run(settings).await?,
         Command::Projector => projector::run(settings, Some(command_api::openapi())).await?,
         Command::SagaOrchestrator => saga_orchestrator::run(settings).await?,
+        Command::Notifier => notifier::run(settings).await?,
         Command::PaymentSandbox(args) => payment_sandbox::run(&args, &settings).await?,
+        Command::MessageSandbox(args) => {
+            service_kit::telemetry::init(&settings)?;
+            message_sandbox::run(&args, &settings).await?;
+        }
         Command::Token { role, subject, ttl } => {
             token::print(&settings, role.into(), subject, ttl)?
         }
@@ -95,6 +101,15 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
         Command::Bench(command) => bench::run(command, &settings).await?,
         Command::Load(options) => load::run(&options, &settings).await?,
         Command::Openapi => out::line(document::openapi().to_pretty_json()?),
+        Command::Notifications(NotificationsCommand::Preview(args)) => {
+            notifications::preview(&settings, &args)?;
+        }
+        Command::Notifications(NotificationsCommand::PushKey { new }) => {
+            notifications::push_key(&settings, new.as_deref())?;
+        }
+        Command::Notifications(replay @ NotificationsCommand::Replay { .. }) => {
+            notifications::replay(&settings, replay).await?;
+        }
         Command::Decode => decode::run()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -12,6 +12,7 @@ use domain::partner::{Add, Command as Wanted, Partner, Profile};
 use event_schema::Version;
 use event_store::Work;
 use service_kit::idempotency::IdempotencyKey;
+use service_kit::standard_webhooks::PARTNER_SECRET;
 use service_kit::{Caller, Problem, Validation};
 
 use super::PartnerBody;
@@ -20,8 +21,6 @@ use crate::body::Fields;
 use crate::documents::{CommandProblems, Invalid, KeyRequired};
 use crate::door::Door;
 
-/// The vault's kind of secret that messages to a partner, and from it, are signed with.
-pub(crate) const WEBHOOK_SECRET: &str = "partner_webhook";
 /// Standard Webhooks asks for 24 to 64 bytes.
 const SECRET_BYTES: usize = 32;
 
@@ -104,7 +103,7 @@ pub(crate) async fn add_partner(
         .value;
     let secret = door
         .vault
-        .keep_secret(WEBHOOK_SECRET, id, &new_secret()?)
+        .keep_secret(PARTNER_SECRET, id, &new_secret()?)
         .await?;
     let position = match known {
         Some(position) => position,

@@ -16,10 +16,10 @@ use event_schema::ids::derived;
 use event_store::{Stop, Work};
 use service_kit::extract::Path;
 use service_kit::idempotency::IdempotencyKey;
+use service_kit::standard_webhooks::PARTNER_SECRET;
 use service_kit::vault::Rotated;
 use service_kit::{Caller, Problem};
 
-use super::WEBHOOK_SECRET;
 use super::add::new_secret;
 use crate::answer::Answer;
 use crate::documents::{CommandProblems, Invalid, KeyRequired, NotFound};
@@ -80,7 +80,7 @@ pub(crate) async fn rotate_webhook_secret(
     let now = command.metadata.occurred_at;
     let rotated = door
         .vault
-        .rotate_secret(WEBHOOK_SECRET, id, rotation, &new_secret()?, now, GRACE)
+        .rotate_secret(PARTNER_SECRET, id, rotation, &new_secret()?, now, GRACE)
         .await?;
     let (secret, previous_valid_until) = match rotated {
         Rotated::Now {

@@ -5,7 +5,6 @@ mod partner_message;
 mod partners;
 mod payments;
 mod signature;
-mod standard_signature;
 
 use service_kit::{Access, ApiRouter, routes};
 
@@ -14,7 +13,6 @@ use crate::door::Door;
 pub(crate) use callback::CallbackError;
 pub(crate) use partner_message::PartnerMessageError;
 pub(crate) use signature::SignatureError;
-pub(crate) use standard_signature::StandardSignatureError;
 
 /// The routes of this area.
 pub(crate) fn register(api: ApiRouter<Door>) -> ApiRouter<Door> {

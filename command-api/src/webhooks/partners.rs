@@ -16,10 +16,9 @@ use event_schema::Actor;
 use event_schema::ids::{PartnerId, derived};
 use event_store::Work;
 use service_kit::extract::{Path, RawBody};
-use service_kit::{Problem, Role, Validation};
+use service_kit::{Problem, Role, Validation, standard_webhooks};
 
 use super::partner_message::{self, OrderReady};
-use super::standard_signature;
 use crate::answer::Answer;
 use crate::command::Command;
 use crate::documents::{Invalid, NotFound, PartnerMessageProblems};
@@ -27,7 +26,6 @@ use crate::door::Door;
 use crate::fields;
 use crate::if_match::IfMatch;
 use crate::orders::ready::{Seller, make_ready};
-use crate::partners::WEBHOOK_SECRET;
 use crate::problem;
 
 /// The message was taken in.
@@ -97,7 +95,7 @@ pub(crate) async fn partner_message(
 ) -> Result<Answer<Received>, Problem> {
     let now = door.clock.now();
     let keys = keys(&door, partner, now).await?;
-    let message_id = standard_signature::verify(&headers, &body, &keys, now).map_err(|error| {
+    let message_id = standard_webhooks::verify(&headers, &body, &keys, now).map_err(|error| {
         count("forged");
         problem::of_standard_signature(error)
     })?;
@@ -136,13 +134,13 @@ pub(crate) async fn partner_message(
 async fn keys(door: &Door, partner: Uuid, now: Timestamp) -> Result<Vec<hmac::Key>, Problem> {
     let secrets = door
         .vault
-        .believed_secrets(WEBHOOK_SECRET, partner, now)
+        .believed_secrets(standard_webhooks::PARTNER_SECRET, partner, now)
         .await?;
     if secrets.is_empty() {
         return Err(Problem::not_found("there is no such partner"));
     }
     let key = |secret: &SecretString| {
-        standard_signature::key(secret.expose_secret()).ok_or_else(|| {
+        standard_webhooks::key(secret.expose_secret()).ok_or_else(|| {
             tracing::error!(%partner, "the webhook secret of a partner has a form that holds no key");
             Problem::internal()
         })

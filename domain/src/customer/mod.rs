@@ -9,7 +9,9 @@ mod add;
 mod change_email;
 mod change_profile;
 mod change_role;
+mod choose_channels;
 mod deactivate;
+mod drop_push_token;
 mod erase;
 mod set_avatar;
 mod state;
@@ -19,12 +21,15 @@ use event_schema::Decider;
 pub use event_schema::customer::Event;
 
 use crate::command_set::command_set;
+use crate::notification::quiet;
 
 pub use add::Add;
 pub use change_email::ChangeEmail;
 pub use change_profile::ChangeProfile;
 pub use change_role::ChangeRole;
+pub use choose_channels::ChooseChannels;
 pub use deactivate::Deactivate;
+pub use drop_push_token::DropPushToken;
 pub use erase::Erase;
 pub use set_avatar::SetAvatar;
 pub use state::{Customer as Details, State};
@@ -45,6 +50,10 @@ command_set! {
         ChangeRole,
         /// The person has another picture.
         SetAvatar,
+        /// How the person wants to be told things.
+        ChooseChannels,
+        /// A device is not reached any more.
+        DropPushToken,
         /// The account is closed.
         Deactivate,
         /// The person's data is to be unreadable.
@@ -70,6 +79,9 @@ pub enum Rejection {
     /// A partner's person acts for a partner, and nobody else does.
     #[error("a person with the role partner, and only such a person, acts for a partner")]
     PartnerMismatch,
+    /// The quiet hours mean nothing.
+    #[error(transparent)]
+    QuietHours(#[from] quiet::Invalid),
 }
 
 /// The decider of a customer.
@@ -81,7 +93,7 @@ impl Decider for Customer {
     type Event = Event;
     type Rejection = Rejection;
 
-    const SHAPE: u32 = 2;
+    const SHAPE: u32 = 3;
 
     fn initial() -> State {
         State::NotAdded
@@ -99,6 +111,8 @@ impl Decider for Customer {
             Command::VerifyEmail(verify) => verify.decide(state),
             Command::ChangeRole(change) => change.decide(state),
             Command::SetAvatar(set) => set.decide(state),
+            Command::ChooseChannels(choose) => choose.decide(state),
+            Command::DropPushToken(drop) => drop.decide(state),
             Command::Deactivate(deactivate) => deactivate.decide(state),
             Command::Erase(erase) => erase.decide(state),
         }

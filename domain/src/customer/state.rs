@@ -3,6 +3,7 @@
 use event_schema::Sealed;
 use event_schema::customer::{Event, Role};
 use event_schema::ids::PartnerId;
+use event_schema::notification::{Channel, QuietHours};
 use serde::{Deserialize, Serialize};
 
 /// A customer's life so far.
@@ -41,6 +42,10 @@ pub struct Customer {
     pub partner_id: Option<PartnerId>,
     /// The name of the stored picture.
     pub avatar: Option<String>,
+    /// Ways by which the person is told nothing.
+    pub channels_off: Vec<Channel>,
+    /// When the person is left alone.
+    pub quiet_hours: Option<QuietHours>,
 }
 
 impl State {
@@ -80,6 +85,8 @@ impl State {
                 role: added.role,
                 partner_id: None,
                 avatar: None,
+                channels_off: Vec::new(),
+                quiet_hours: None,
             }),
             Event::ProfileChanged(e) => self.changed(|customer| {
                 customer.name = e.name.clone();
@@ -102,6 +109,11 @@ impl State {
             Event::AvatarChanged(e) => {
                 self.changed(|customer| customer.avatar = Some(e.digest.clone()))
             }
+            Event::ChannelsChosen(e) => self.changed(|customer| {
+                customer.channels_off = e.off.clone();
+                customer.quiet_hours = e.quiet_hours.clone();
+            }),
+            Event::PushTokenDropped(_) => self.changed(|customer| customer.push_token = None),
             Event::Deactivated(_) => match self {
                 Self::Added(customer) | Self::Deactivated(customer) => Self::Deactivated(customer),
                 Self::NotAdded | Self::Erased => self,

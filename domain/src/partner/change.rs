@@ -1,4 +1,4 @@
-//! A partner's business data changes as a whole.
+//! A partner's business data changes as a whole. An address that was given up as gone is tried again from then on.
 
 use event_schema::partner::{self as event, Event};
 
@@ -19,7 +19,7 @@ impl Change {
         if self.profile.title.trim().is_empty() {
             return Err(Rejection::TitleMissing);
         }
-        if *known == self.profile {
+        if *known == self.profile && state.webhook_disabled().is_none() {
             return Ok(vec![]);
         }
         let Profile {

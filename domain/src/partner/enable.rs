@@ -1,4 +1,4 @@
-//! A partner starts to sell; verification is asked for separately.
+//! A partner starts to sell, and its system is told of orders again; verification is asked for separately.
 
 use event_schema::partner::{self as event, Event};
 
@@ -12,7 +12,11 @@ impl Enable {
     pub(super) fn decide(self, state: &State) -> Result<Vec<Event>, Rejection> {
         match state {
             State::NotAdded => Err(Rejection::NotAdded),
-            State::Added { enabled: true, .. } => Ok(vec![]),
+            State::Added {
+                enabled: true,
+                webhook_disabled: None,
+                ..
+            } => Ok(vec![]),
             State::Added { .. } => Ok(vec![event::Enabled {}.into()]),
         }
     }

@@ -1,11 +1,13 @@
 //! A partner: the seller who prepares orders.
 //!
 //! Added → (verified once) → enabled ⇄ disabled. What a partner offers can be bought while it is verified and
-//! enabled; the two are independent, so that an unverified partner may prepare everything beforehand.
+//! enabled; the two are independent, so that an unverified partner may prepare everything beforehand. A system that says
+//! that its address is gone is told nothing until the address is set again or the partner enabled.
 
 mod add;
 mod change;
 mod disable;
+mod disable_webhook;
 mod enable;
 mod state;
 mod verify;
@@ -18,6 +20,7 @@ use crate::command_set::command_set;
 pub use add::Add;
 pub use change::Change;
 pub use disable::Disable;
+pub use disable_webhook::DisableWebhook;
 pub use enable::Enable;
 pub use state::{Profile, State};
 pub use verify::Verify;
@@ -35,6 +38,8 @@ command_set! {
         Enable,
         /// It does not sell for now.
         Disable,
+        /// Nothing is sent to its system any more.
+        DisableWebhook,
     }
 }
 
@@ -61,7 +66,7 @@ impl Decider for Partner {
     type Event = Event;
     type Rejection = Rejection;
 
-    const SHAPE: u32 = 1;
+    const SHAPE: u32 = 2;
 
     fn initial() -> State {
         State::NotAdded
@@ -78,6 +83,7 @@ impl Decider for Partner {
             Command::Verify(verify) => verify.decide(state),
             Command::Enable(enable) => enable.decide(state),
             Command::Disable(disable) => disable.decide(state),
+            Command::DisableWebhook(disable) => disable.decide(state),
         }
     }
 }

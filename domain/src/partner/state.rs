@@ -16,6 +16,8 @@ pub enum State {
         verified: bool,
         /// Whether it sells.
         enabled: bool,
+        /// Why nothing is sent to its system, as a short code.
+        webhook_disabled: Option<String>,
     },
 }
 
@@ -57,6 +59,28 @@ impl State {
         }
     }
 
+    /// Where its system is told of orders, if it has one and wants to hear.
+    pub fn webhook(&self) -> Option<&str> {
+        match self {
+            Self::Added {
+                profile,
+                webhook_disabled: None,
+                ..
+            } => profile.webhook_url.as_deref(),
+            Self::NotAdded | Self::Added { .. } => None,
+        }
+    }
+
+    /// Why nothing is sent to its system, as a short code, if that is so.
+    pub fn webhook_disabled(&self) -> Option<&str> {
+        match self {
+            Self::NotAdded => None,
+            Self::Added {
+                webhook_disabled, ..
+            } => webhook_disabled.as_deref(),
+        }
+    }
+
     pub(super) fn evolve(mut self, event: &Event) -> Self {
         match event {
             Event::Added(e) => {
@@ -71,10 +95,17 @@ impl State {
                     },
                     verified: false,
                     enabled: false,
+                    webhook_disabled: None,
                 };
             }
             Event::Changed(e) => {
-                if let Self::Added { profile, .. } = &mut self {
+                if let Self::Added {
+                    profile,
+                    webhook_disabled,
+                    ..
+                } = &mut self
+                {
+                    *webhook_disabled = None;
                     *profile = Profile {
                         title: e.title.clone(),
                         brand: e.brand.clone(),
@@ -91,13 +122,27 @@ impl State {
                 }
             }
             Event::Enabled(_) => {
-                if let Self::Added { enabled, .. } = &mut self {
+                if let Self::Added {
+                    enabled,
+                    webhook_disabled,
+                    ..
+                } = &mut self
+                {
                     *enabled = true;
+                    *webhook_disabled = None;
                 }
             }
             Event::Disabled(_) => {
                 if let Self::Added { enabled, .. } = &mut self {
                     *enabled = false;
+                }
+            }
+            Event::WebhookDisabled(e) => {
+                if let Self::Added {
+                    webhook_disabled, ..
+                } = &mut self
+                {
+                    *webhook_disabled = Some(e.cause.clone());
                 }
             }
         }

@@ -8,16 +8,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use lettre::message::Mailbox;
-use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::EnvFilter;
 
 use super::reader::Reader;
 use super::values::{
-    default_instance, parse_avatar_place, parse_http_url, parse_instance, parse_nets,
-    parse_origins, parse_share, parse_switch,
+    default_instance, parse_allowed_nets, parse_avatar_place, parse_http_url, parse_instance,
+    parse_nets, parse_origins, parse_share, parse_switch,
 };
 use super::{
     AvatarPlace, FirstAdmin, InvalidSettings, LogFormat, OidcSettings, PaymentSettings, Settings,
@@ -183,6 +181,89 @@ pub struct SettingsArgs {
     /// Whom mails come from [default: Waybill <no-reply@host of the public address>].
     #[arg(long, env = "WAYBILL_SMTP_FROM", value_name = "ADDRESS", global = true)]
     pub smtp_from: Option<String>,
+    /// Key of an HTTP API for mail that speaks as Resend's does [default: none]. Its sender is WAYBILL_SMTP_FROM.
+    #[arg(
+        long,
+        env = "WAYBILL_MAIL_API_KEY",
+        value_name = "KEY",
+        global = true,
+        hide_env_values = true
+    )]
+    pub mail_api_key: Option<String>,
+    /// A file that holds WAYBILL_MAIL_API_KEY.
+    #[arg(
+        long,
+        env = "WAYBILL_MAIL_API_KEY_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    pub mail_api_key_file: Option<PathBuf>,
+    /// Base address of that API [default: https://api.resend.com].
+    #[arg(long, env = "WAYBILL_MAIL_API_URL", value_name = "URL", global = true)]
+    pub mail_api_url: Option<String>,
+    /// Account (AC…) at a service for text messages that speaks as Twilio's does [default: they are written to the log].
+    #[arg(long, env = "WAYBILL_SMS_ACCOUNT", value_name = "SID", global = true)]
+    pub sms_account: Option<String>,
+    /// The account's token.
+    #[arg(
+        long,
+        env = "WAYBILL_SMS_TOKEN",
+        value_name = "TOKEN",
+        global = true,
+        hide_env_values = true
+    )]
+    pub sms_token: Option<String>,
+    /// A file that holds WAYBILL_SMS_TOKEN.
+    #[arg(
+        long,
+        env = "WAYBILL_SMS_TOKEN_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    pub sms_token_file: Option<PathBuf>,
+    /// Whom text messages come from: a number (+1555…), a name, or a messaging service (MG…).
+    #[arg(long, env = "WAYBILL_SMS_FROM", value_name = "NUMBER", global = true)]
+    pub sms_from: Option<String>,
+    /// Base address of that service [default: https://api.twilio.com].
+    #[arg(long, env = "WAYBILL_SMS_URL", value_name = "URL", global = true)]
+    pub sms_url: Option<String>,
+    /// Key file of a service account that may send by Firebase Cloud Messaging [default: no pushes to apps].
+    #[arg(
+        long,
+        env = "WAYBILL_FCM_CREDENTIALS_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    pub fcm_credentials_file: Option<PathBuf>,
+    /// Base address of Firebase Cloud Messaging [default: https://fcm.googleapis.com].
+    #[arg(long, env = "WAYBILL_FCM_URL", value_name = "URL", global = true)]
+    pub fcm_url: Option<String>,
+    /// Private key (P-256) that pushes to browsers are signed with; `waybill notifications push-key` makes one and prints
+    /// its public half [default: no pushes to browsers].
+    #[arg(
+        long,
+        env = "WAYBILL_WEBPUSH_KEY_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    pub webpush_key_file: Option<PathBuf>,
+    /// Whom a push service tells when our pushes make trouble: mailto:… or https://….
+    #[arg(
+        long,
+        env = "WAYBILL_WEBPUSH_SUBJECT",
+        value_name = "URL",
+        global = true
+    )]
+    pub webpush_subject: Option<String>,
+    /// Private networks that partners' webhooks and browsers' push services may be in, separated by commas
+    /// [default: none; `up`: 127.0.0.0/8].
+    #[arg(
+        long,
+        env = "WAYBILL_WEBHOOK_ALLOW_NETS",
+        value_name = "CIDR,…|none",
+        global = true
+    )]
+    pub webhook_allow_nets: Option<String>,
     /// Base address of a Stripe-compatible API [default: the sandbox].
     #[arg(long, env = "WAYBILL_PAYMENT_URL", value_name = "URL", global = true)]
     pub payment_url: Option<String>,
@@ -352,6 +433,7 @@ impl SettingsArgs {
             format!("http://{http_addr}"),
             parse_http_url,
         );
+        let mail_from = self.mail_from(reader, &public_url);
         Settings {
             http_addr,
             grpc_addr,
@@ -371,7 +453,17 @@ impl SettingsArgs {
                 .unwrap_or_else(default_instance),
             first_admin: self.first_admin(reader),
             oidc: self.oidc(reader),
-            smtp: self.smtp(reader, &public_url),
+            smtp: self.smtp(reader, &mail_from),
+            mail_api: self.mail_api(reader),
+            mail_from,
+            sms: self.sms(reader),
+            fcm: self.fcm(reader),
+            webpush: self.webpush(reader),
+            webhook_allow_nets: reader.optional(
+                "WAYBILL_WEBHOOK_ALLOW_NETS",
+                self.webhook_allow_nets.as_deref(),
+                parse_allowed_nets,
+            ),
             public_url,
             trusted_hops: reader.value(
                 "WAYBILL_TRUSTED_HOPS",
@@ -579,35 +671,22 @@ impl SettingsArgs {
         endpoint.map(|endpoint| TraceSettings { endpoint, share })
     }
 
-    fn smtp(&self, reader: &mut Reader, public_url: &str) -> Option<SmtpSettings> {
-        let from = reader.optional("WAYBILL_SMTP_FROM", self.smtp_from.as_deref(), |text| {
-            text.parse::<Mailbox>()
-                .map(|_| text.to_owned())
-                .map_err(|_| format!("`{text}` is not of the form Shop <shop@example.com>"))
-        });
+    fn smtp(&self, reader: &mut Reader, from: &str) -> Option<SmtpSettings> {
         let url = reader.secret(
             "WAYBILL_SMTP_URL",
             self.smtp_url.as_deref(),
             self.smtp_url_file.as_deref(),
         )?;
-        let known = url.starts_with("smtp://") || url.starts_with("smtps://");
-        if !known || AsyncSmtpTransport::<Tokio1Executor>::from_url(&url).is_err() {
+        if !crate::mail::is_address(&url) {
             reader.refuse(
                 "WAYBILL_SMTP_URL",
                 "is not of the form smtp://user:password@host:port or smtps://user:password@host",
             );
             return None;
         }
-        let host = public_url
-            .parse::<http::Uri>()
-            .ok()
-            .and_then(|uri| uri.host().map(str::to_owned))
-            // An address of numbers is no domain.
-            .filter(|host| host.contains(char::is_alphabetic) && !host.starts_with('['))
-            .unwrap_or_else(|| "localhost".to_owned());
         Some(SmtpSettings {
             url: SecretString::from(url),
-            from: from.unwrap_or_else(|| format!("Waybill <no-reply@{host}>")),
+            from: from.to_owned(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Every setting of Waybill, checked together: a start with three bad values names all three.
 
 mod args;
+mod messages;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 pub use args::SettingsArgs;
+pub use messages::{FcmSettings, MailApiSettings, SmsSettings, WebPushSettings};
 pub use values::{format_duration, parse_duration};
 
 /// What stands in place of a secret wherever settings are shown.
@@ -58,6 +60,18 @@ pub struct Settings {
     pub oidc: Option<OidcSettings>,
     /// The mail server; without one mails are written to the log.
     pub smtp: Option<SmtpSettings>,
+    /// Whom mails come from, by whatever way they leave.
+    pub mail_from: String,
+    /// An HTTP API for mail.
+    pub mail_api: Option<MailApiSettings>,
+    /// A service for text messages.
+    pub sms: Option<SmsSettings>,
+    /// Pushes to apps.
+    pub fcm: Option<FcmSettings>,
+    /// Pushes to browsers.
+    pub webpush: Option<WebPushSettings>,
+    /// Private networks that may be called although other people name the address, if something was said about them.
+    pub webhook_allow_nets: Option<Vec<IpNet>>,
     /// A Stripe-compatible payment provider; without one the sandbox is used.
     pub payment: Option<PaymentSettings>,
     /// After this long without an answer a payment's outcome is unknown.
@@ -206,6 +220,11 @@ impl fmt::Display for InvalidSettings {
 #[error("{0} is not set; set it, or use `waybill up`, which starts the servers for you")]
 pub struct MissingSetting(pub &'static str);
 
+fn shown_nets(nets: &[IpNet]) -> String {
+    let shown: Vec<_> = nets.iter().map(IpNet::to_string).collect();
+    shown.join(",")
+}
+
 impl Settings {
     /// The NATS servers.
     ///
@@ -274,13 +293,9 @@ impl Settings {
             ("WAYBILL_TRUSTED_HOPS", self.trusted_hops.to_string()),
             (
                 "WAYBILL_ADMIN_NETS",
-                self.admin_nets.as_ref().map_or_else(
-                    || "all".to_owned(),
-                    |nets| {
-                        let shown: Vec<_> = nets.iter().map(IpNet::to_string).collect();
-                        shown.join(",")
-                    },
-                ),
+                self.admin_nets
+                    .as_ref()
+                    .map_or_else(|| "all".to_owned(), |nets| shown_nets(nets)),
             ),
             (
                 "WAYBILL_CORS_ORIGINS",
@@ -305,9 +320,48 @@ impl Settings {
                     |smtp| values::without_password(smtp.url.expose_secret()),
                 ),
             ),
+            ("WAYBILL_SMTP_FROM", self.mail_from.clone()),
+            ("WAYBILL_MAIL_API_KEY", hidden(self.mail_api.is_some())),
             (
-                "WAYBILL_SMTP_FROM",
-                text(self.smtp.as_ref().map(|smtp| smtp.from.clone())),
+                "WAYBILL_MAIL_API_URL",
+                text(self.mail_api.as_ref().map(|api| api.url.clone())),
+            ),
+            (
+                "WAYBILL_SMS_ACCOUNT",
+                text(self.sms.as_ref().map(|sms| sms.account.clone())),
+            ),
+            ("WAYBILL_SMS_TOKEN", hidden(self.sms.is_some())),
+            (
+                "WAYBILL_SMS_FROM",
+                text(self.sms.as_ref().map(|sms| sms.from.clone())),
+            ),
+            (
+                "WAYBILL_SMS_URL",
+                text(self.sms.as_ref().map(|sms| sms.url.clone())),
+            ),
+            (
+                "WAYBILL_FCM_CREDENTIALS_FILE",
+                text(
+                    self.fcm
+                        .as_ref()
+                        .map(|fcm| format!("(of {})", fcm.client_email)),
+                ),
+            ),
+            (
+                "WAYBILL_FCM_URL",
+                text(self.fcm.as_ref().map(|fcm| fcm.url.clone())),
+            ),
+            ("WAYBILL_WEBPUSH_KEY_FILE", hidden(self.webpush.is_some())),
+            (
+                "WAYBILL_WEBPUSH_SUBJECT",
+                text(self.webpush.as_ref().map(|push| push.subject.clone())),
+            ),
+            (
+                "WAYBILL_WEBHOOK_ALLOW_NETS",
+                match self.webhook_allow_nets.as_deref().unwrap_or_default() {
+                    [] => "none".to_owned(),
+                    nets => shown_nets(nets),
+                },
             ),
             (
                 "WAYBILL_PAYMENT_URL",

@@ -300,3 +300,175 @@ fn an_outside_provider_has_an_issuer_taken_as_written_and_an_audience() {
         assert_eq!(names, [named], "{issuer} {audience}");
     }
 }
+
+/// A new RSA key as a service account's key file has it.
+fn service_account(folder: &std::path::Path, change: impl Fn(&mut serde_json::Value)) -> PathBuf {
+    use aws_lc_rs::encoding::AsDer;
+    use base64::Engine;
+    let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+    let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    let key = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
+    let mut account = serde_json::json!({
+        "type": "service_account",
+        "project_id": "shop-1",
+        "private_key_id": "k-1",
+        "private_key": format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n"),
+        "client_email": "pusher@shop-1.example",
+        "token_uri": "https://oauth2.example/token",
+    });
+    change(&mut account);
+    let file = folder.join(uuid::Uuid::now_v7().to_string());
+    std::fs::write(&file, account.to_string()).unwrap();
+    file
+}
+
+#[test]
+fn whoever_carries_messages_is_set_whole_with_usual_addresses_and_hidden_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("push.pem");
+    let key = crate::push_key::PushKey::fresh().unwrap();
+    std::fs::write(&key_file, key.to_pem().unwrap()).unwrap();
+    let settings = SettingsArgs {
+        mail_api_key: text("re_mailpass"),
+        smtp_from: text("Corner Shop <shop@example.com>"),
+        sms_account: text("AC42"),
+        sms_token: text("smspass"),
+        sms_from: text("+15550100"),
+        fcm_credentials_file: Some(service_account(folder.path(), |_| ())),
+        webpush_key_file: Some(key_file),
+        webpush_subject: text("mailto:shop@example.com"),
+        ..SettingsArgs::default()
+    }
+    .resolve()
+    .unwrap();
+    assert_eq!(settings.mail_from, "Corner Shop <shop@example.com>");
+    assert_eq!(
+        settings.mail_api.as_ref().unwrap().url,
+        "https://api.resend.com"
+    );
+    assert_eq!(settings.sms.as_ref().unwrap().url, "https://api.twilio.com");
+    let fcm = settings.fcm.as_ref().unwrap();
+    assert_eq!(
+        (fcm.url.as_str(), fcm.project_id.as_str()),
+        ("https://fcm.googleapis.com", "shop-1")
+    );
+    let webpush = settings.webpush.as_ref().unwrap();
+    assert_eq!(webpush.key.public(), key.public());
+    let shown = format!("{:?} {settings:?}", settings.effective());
+    for secret in [
+        "re_mailpass",
+        "smspass",
+        "BEGIN PRIVATE KEY",
+        &key.private_text().unwrap(),
+    ] {
+        assert!(!shown.contains(secret), "{secret} is shown in {shown}");
+    }
+    assert!(shown.contains("(of pusher@shop-1.example)"), "{shown}");
+}
+
+#[test]
+fn whoever_carries_messages_is_refused_in_one_line_each_when_half_set_or_unreadable() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, content).unwrap();
+        Some(file)
+    };
+    let none = SettingsArgs::default;
+    let cases = [
+        (
+            SettingsArgs {
+                mail_api_url: text("https://mail.example"),
+                ..none()
+            },
+            vec!["WAYBILL_MAIL_API_KEY"],
+        ),
+        (
+            SettingsArgs {
+                mail_api_key: text("two words"),
+                mail_api_url: text("mail.example"),
+                ..none()
+            },
+            vec!["WAYBILL_MAIL_API_URL", "WAYBILL_MAIL_API_KEY"],
+        ),
+        (
+            SettingsArgs {
+                sms_account: text("AC42"),
+                ..none()
+            },
+            vec!["WAYBILL_SMS_TOKEN", "WAYBILL_SMS_FROM"],
+        ),
+        (
+            SettingsArgs {
+                sms_url: text("https://sms.example"),
+                sms_account: text("../x"),
+                ..none()
+            },
+            vec![
+                "WAYBILL_SMS_ACCOUNT",
+                "WAYBILL_SMS_TOKEN",
+                "WAYBILL_SMS_FROM",
+            ],
+        ),
+        (
+            SettingsArgs {
+                fcm_url: text("https://fcm.example"),
+                ..none()
+            },
+            vec!["WAYBILL_FCM_CREDENTIALS_FILE"],
+        ),
+        (
+            SettingsArgs {
+                fcm_credentials_file: file("other.json", r#"{"type":"user","private_key":"hush"}"#),
+                ..none()
+            },
+            vec!["WAYBILL_FCM_CREDENTIALS_FILE"],
+        ),
+        (
+            SettingsArgs {
+                fcm_credentials_file: Some(service_account(folder.path(), |account| {
+                    account["private_key"] = "hush".into();
+                })),
+                ..none()
+            },
+            vec!["WAYBILL_FCM_CREDENTIALS_FILE"],
+        ),
+        (
+            SettingsArgs {
+                fcm_credentials_file: Some(service_account(folder.path(), |account| {
+                    account["project_id"] = "../hush".into();
+                })),
+                ..none()
+            },
+            vec!["WAYBILL_FCM_CREDENTIALS_FILE"],
+        ),
+        (
+            SettingsArgs {
+                webpush_subject: text("mailto:shop@example.com"),
+                ..none()
+            },
+            vec!["WAYBILL_WEBPUSH_KEY_FILE"],
+        ),
+        (
+            SettingsArgs {
+                webpush_key_file: file("push.key", "hush"),
+                webpush_subject: text("shop@example.com"),
+                ..none()
+            },
+            vec!["WAYBILL_WEBPUSH_SUBJECT", "WAYBILL_WEBPUSH_KEY_FILE"],
+        ),
+        (
+            SettingsArgs {
+                webpush_key_file: Some(folder.path().join("nowhere")),
+                ..none()
+            },
+            vec!["WAYBILL_WEBPUSH_KEY_FILE", "WAYBILL_WEBPUSH_SUBJECT"],
+        ),
+    ];
+    for (args, expected) in cases {
+        let error = args.resolve().unwrap_err();
+        let names: Vec<_> = error.0.iter().map(|invalid| invalid.name).collect();
+        assert_eq!(names, expected, "{error}");
+        assert!(!error.to_string().contains("hush"), "{error}");
+    }
+}

@@ -4,7 +4,10 @@ use anyhow::{Context, bail};
 use domain::assignment::Assignment;
 use domain::customer::Customer;
 use domain::fulfilment::Fulfilment;
+use domain::inbox::Inbox;
 use domain::inventory::Inventory;
+use domain::notification::Notification;
+use domain::notification_agent::NotificationAgent;
 use domain::offer::Offer;
 use domain::order::Order;
 use domain::partner::Partner;
@@ -40,9 +43,18 @@ const KINDS: &[(&str, Fold)] = &[
         <PaymentProvider as Decider>::Event::AGGREGATE,
         fold::<PaymentProvider>,
     ),
+    (<Inbox as Decider>::Event::AGGREGATE, fold::<Inbox>),
     (
         <Fulfilment as Decider>::Event::AGGREGATE,
         fold::<Fulfilment>,
+    ),
+    (
+        <Notification as Decider>::Event::AGGREGATE,
+        fold::<Notification>,
+    ),
+    (
+        <NotificationAgent as Decider>::Event::AGGREGATE,
+        fold::<NotificationAgent>,
     ),
 ];
 

@@ -1,21 +1,24 @@
-//! Checks a message signed as Standard Webhooks says: `webhook-signature` is a list of `v1,<base64>` divided by spaces,
-//! each an HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<raw body>` under the key that the secret
-//! `whsec_<base64>` holds.
+//! Messages signed as Standard Webhooks says, those of partners to us and ours to them: `webhook-signature` is a list of
+//! `v1,<base64>` divided by spaces, each an HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<raw body>` under the key
+//! that the secret `whsec_<base64>` holds.
 //!
 //! The raw bytes are checked before anything of them is parsed. Nothing of an unsigned body reaches a decider.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
+/// The vault's name for the secret that a partner and we share.
+pub const PARTNER_SECRET: &str = "partner_webhook";
+
 /// Which message it is; a repeat has the same.
-pub(crate) const ID: &str = "webhook-id";
+pub const ID: &str = "webhook-id";
 /// When it was sent, in Unix seconds.
-pub(crate) const TIMESTAMP: &str = "webhook-timestamp";
+pub const TIMESTAMP: &str = "webhook-timestamp";
 /// The signatures.
-pub(crate) const SIGNATURE: &str = "webhook-signature";
+pub const SIGNATURE: &str = "webhook-signature";
 /// What every secret begins with.
 const SECRET_PREFIX: &str = "whsec_";
 /// How far the message's time may be from ours, either way.
@@ -29,7 +32,7 @@ const MAX_HEADER_BYTES: usize = 4096;
 
 /// Why a message is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum StandardSignatureError {
+pub enum StandardSignatureError {
     /// A header is not there, or has another form.
     #[error(
         "the headers webhook-id, webhook-timestamp (Unix seconds) and webhook-signature (v1,<base64>) are all needed, once each"
@@ -44,13 +47,17 @@ pub(crate) enum StandardSignatureError {
 }
 
 /// The key that a secret holds; none when it is not of the form `whsec_<base64>`.
-pub(crate) fn key(secret: &str) -> Option<hmac::Key> {
+#[must_use]
+pub fn key(secret: &str) -> Option<hmac::Key> {
     let bytes = STANDARD.decode(secret.strip_prefix(SECRET_PREFIX)?).ok()?;
     (!bytes.is_empty()).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
 /// The message's id, if one of its signatures was made with one of the keys within the tolerance.
-pub(crate) fn verify<'h>(
+///
+/// # Errors
+/// When a header is missing, doubled or of another form, no signature is good, or it is too old or of the future.
+pub fn verify<'h>(
     headers: &'h HeaderMap,
     body: &[u8],
     keys: &[hmac::Key],
@@ -79,6 +86,30 @@ pub(crate) fn verify<'h>(
         return Err(StandardSignatureError::OutsideTolerance);
     }
     Ok(id)
+}
+
+/// The headers of a message: its id, its time, and a signature under each of the keys, so that whoever knows one of them
+/// can check it. None when the id is not the value of a header, or there is no key.
+#[must_use]
+pub fn sign(id: &str, body: &[u8], keys: &[hmac::Key], now: Timestamp) -> Option<HeaderMap> {
+    let sent_at = now.as_second().to_string();
+    let content = [id.as_bytes(), b".", sent_at.as_bytes(), b".", body].concat();
+    let signatures: Vec<String> = keys
+        .iter()
+        .map(|key| format!("v1,{}", STANDARD.encode(hmac::sign(key, &content))))
+        .collect();
+    if id.is_empty() || signatures.is_empty() {
+        return None;
+    }
+    let value = |text: &str| HeaderValue::from_str(text).ok();
+    Some(HeaderMap::from_iter([
+        (HeaderName::from_static(ID), value(id)?),
+        (HeaderName::from_static(TIMESTAMP), value(&sent_at)?),
+        (
+            HeaderName::from_static(SIGNATURE),
+            value(&signatures.join(" "))?,
+        ),
+    ]))
 }
 
 /// A header that is there once, as text.
@@ -147,6 +178,34 @@ mod tests {
     #[test]
     fn a_message_signed_by_any_library_of_the_standard_is_believed() {
         assert_eq!(verified(&message(SIGNED), BODY, SENT_AT), Ok(()));
+    }
+
+    #[test]
+    fn what_we_sign_is_what_the_libraries_of_the_standard_sign() {
+        let keys = [key(SECRET).unwrap()];
+        let signed = sign(MESSAGE, BODY, &keys, at(SENT_AT)).unwrap();
+        assert_eq!(signed, message(SIGNED));
+    }
+
+    #[test]
+    fn what_we_sign_while_secrets_are_rotated_is_believed_by_who_knows_either() {
+        let (old, new) = (key("whsec_b2xk").unwrap(), key("whsec_bmV3").unwrap());
+        let signed = sign("m-1", BODY, &[new.clone(), old.clone()], at(SENT_AT)).unwrap();
+        for known in [old, new] {
+            assert_eq!(verify(&signed, BODY, &[known], at(SENT_AT)), Ok("m-1"));
+        }
+        let other = key("whsec_AAAA").unwrap();
+        let refused = verify(&signed, BODY, &[other], at(SENT_AT));
+        assert_eq!(refused, Err(StandardSignatureError::Mismatch));
+    }
+
+    #[test]
+    fn without_a_key_or_an_id_nothing_is_signed() {
+        let keys = [key(SECRET).unwrap()];
+        assert_eq!(sign("m-1", BODY, &[], at(SENT_AT)), None);
+        for id in ["", "two\nlines"] {
+            assert_eq!(sign(id, BODY, &keys, at(SENT_AT)), None, "{id}");
+        }
     }
 
     #[test]
