@@ -9,8 +9,8 @@ use domain::notification::{Delivery, Notification, Stage};
 use event_schema::ids::{CommandId, CustomerId, OrderId, PartnerId, ProductId, QuoteId};
 use event_schema::notification::{Channel, Status};
 use event_schema::{
-    Actor, Currency, Decider, Metadata, Money, PersonalKey, Sealed, Timestamp, customer, fulfilment,
-    order, partner,
+    Actor, Currency, Decider, Metadata, Money, PersonalKey, Sealed, Timestamp, customer,
+    fulfilment, order, partner,
 };
 use event_store::{Executor, Freshness, JetStreamStore, Stop, topology};
 use notifier::keys::{Keys, Locked};
@@ -22,7 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 pub struct Shop {
-    pub server: NatsServer,
+    pub server: Arc<NatsServer>,
     pub client: async_nats::Client,
     pub executor: Executor,
     key: PersonalKey,
@@ -52,7 +52,10 @@ where
         if let Some(found) = look().await {
             return found;
         }
-        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
         tokio::time::sleep(POLL).await;
     }
 }
@@ -65,7 +68,7 @@ impl Shop {
         topology::migrate(&client, 1).await.unwrap();
         let store = JetStreamStore::connect(client.clone()).await.unwrap();
         Self {
-            server,
+            server: Arc::new(server),
             client,
             executor: Executor::new(Arc::new(store)),
             key: PersonalKey::generate().unwrap(),
