@@ -35,7 +35,7 @@ with_credentials() {
 }
 
 : >nats_users.conf
-for user in deployer mover command-api projector saga-orchestrator operator; do
+for user in deployer mover command-api projector saga-orchestrator notifier operator; do
     secret=$(password)
     name=$(printf '%s' "$user" | tr 'a-z-' 'A-Z_')
     printf '%s_PASSWORD: "%s"\n' "$name" "$secret" >>nats_users.conf
@@ -51,7 +51,7 @@ for route in $(printf '%s' "$nats_routes" | tr ',' ' '); do
 done
 
 password >postgres_superuser
-for login in migrate projector operator command sandbox; do
+for login in migrate projector operator command notifier sandbox; do
     secret=$(password)
     printf '%s' "$secret" >"postgres_$login"
     printf 'postgres://waybill_%s:%s@%s/waybill' "$login" "$secret" "$postgres_server" >"database_${login}_url"

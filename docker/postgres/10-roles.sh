@@ -3,7 +3,7 @@
 set -eu
 
 settings=
-for login in migrate projector operator command sandbox; do
+for login in migrate projector operator command notifier sandbox; do
     settings="$settings -c waybill.password_$login=$(cat "/run/secrets/postgres_$login")"
 done
 

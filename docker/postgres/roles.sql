@@ -8,6 +8,7 @@
 --   waybill_projector  owns the schema read and the shadows of it that a rebuild makes; reads the vault
 --   waybill_operator   a person with `waybill projections`: logs in under his own name and acts as the projector
 --   waybill_command    command-api: reads and writes the vault
+--   waybill_notifier   notifier: reads the vault
 --   waybill_sandbox    payment-sandbox: owns the schema sandbox
 --   saga-orchestrator needs no database
 
@@ -15,7 +16,7 @@ do $$
 declare
     login text;
 begin
-    foreach login in array array['migrate', 'projector', 'operator', 'command', 'sandbox'] loop
+    foreach login in array array['migrate', 'projector', 'operator', 'command', 'notifier', 'sandbox'] loop
         if not exists (select from pg_roles where rolname = 'waybill_' || login) then
             execute format('create role %I', 'waybill_' || login);
         end if;
@@ -28,7 +29,7 @@ begin
     -- Nobody gets in, or makes temporary tables, only because he has a login on this server.
     execute format('revoke all on database %I from public', current_database());
     execute format(
-        'grant connect on database %I to waybill_migrate, waybill_projector, waybill_operator, waybill_command, waybill_sandbox',
+        'grant connect on database %I to waybill_migrate, waybill_projector, waybill_operator, waybill_command, waybill_notifier, waybill_sandbox',
         current_database());
     -- Each of them asks for its schema with `create schema if not exists`, which needs this right even if it is there;
     -- the projector makes the shadows of a rebuild.
@@ -53,11 +54,12 @@ create schema if not exists read authorization waybill_projector;
 create schema if not exists sandbox authorization waybill_sandbox;
 
 -- Tables that migrations make from now on, and those that are there already.
-grant usage on schema vault to waybill_projector, waybill_command;
-alter default privileges for role waybill_migrate in schema vault grant select on tables to waybill_projector;
+grant usage on schema vault to waybill_projector, waybill_command, waybill_notifier;
+alter default privileges for role waybill_migrate in schema vault
+    grant select on tables to waybill_projector, waybill_notifier;
 alter default privileges for role waybill_migrate in schema vault
     grant select, insert, update, delete on tables to waybill_command;
-grant select on all tables in schema vault to waybill_projector;
+grant select on all tables in schema vault to waybill_projector, waybill_notifier;
 grant select, insert, update, delete on all tables in schema vault to waybill_command;
 
 -- What `waybill migrate` makes in read is its own; the projector works on it, and as the schema's owner it may also

@@ -108,7 +108,8 @@ impl Lease {
             return Ok(self.claim(None, 0, sent, pulse).await);
         };
         let leader = read(&entry.value);
-        let (token, epoch) = leader.map_or((String::new(), 0), |leader| (leader.token, leader.epoch));
+        let (token, epoch) =
+            leader.map_or((String::new(), 0), |leader| (leader.token, leader.epoch));
         // Ours after all: the answer to what we wrote was lost.
         if token.is_empty() || token == self.token {
             return Ok(self.claim(Some(entry.revision), epoch, sent, pulse).await);
@@ -144,7 +145,11 @@ impl Lease {
         self.held = put;
         if put.is_some() {
             pulse.set(Some(sent));
-            tracing::info!(instance = self.instance, epoch = self.epoch, "this notifier leads");
+            tracing::info!(
+                instance = self.instance,
+                epoch = self.epoch,
+                "this notifier leads"
+            );
         }
         put.is_some()
     }
@@ -188,9 +193,8 @@ impl Lease {
         }
         // Refused, or the answer was lost: the entry itself tells.
         let entry = self.bucket.entry(KEY).await.map_err(text)?;
-        let ours = entry.filter(|entry| {
-            read(&entry.value).is_some_and(|leader| leader.token == self.token)
-        });
+        let ours = entry
+            .filter(|entry| read(&entry.value).is_some_and(|leader| leader.token == self.token));
         self.held = ours.map(|entry| entry.revision);
         Ok(self.held.is_some())
     }

@@ -39,6 +39,8 @@ pub enum Command {
     Projector,
     /// Run the sagas.
     SagaOrchestrator,
+    /// Tell customers, partners and staff what happened, by e-mail, SMS, push and webhooks.
+    Notifier,
     /// Stand in for a payment provider.
     PaymentSandbox(payment_sandbox::SandboxArgs),
     /// Print a bearer token.
@@ -72,7 +74,7 @@ pub enum Command {
         #[arg(long, value_name = "POSITION")]
         to: Option<u64>,
     },
-    /// What people are told, and by what.
+    /// Messages that leave the house.
     #[command(subcommand)]
     Notifications(NotificationsCommand),
     /// Turn an event's payload on standard input into JSON.
@@ -142,6 +144,27 @@ pub enum NotificationsCommand {
         #[arg(long, value_name = "FILE")]
         new: Option<PathBuf>,
     },
+    /// Send a partner's webhooks once more, under the ids that they had: one, or all of a period.
+    Replay {
+        /// One message; with the order that it is about.
+        #[arg(long, requires = "order", conflicts_with_all = ["partner", "from", "to"])]
+        delivery: Option<Uuid>,
+        /// The order, or whatever else the message is about.
+        #[arg(long, requires = "delivery")]
+        order: Option<Uuid>,
+        /// Everything that this partner was sent between two moments.
+        #[arg(long, requires_all = ["from", "to"], required_unless_present = "delivery")]
+        partner: Option<Uuid>,
+        /// From this moment (2026-11-21T08:30:00Z).
+        #[arg(long, requires = "partner")]
+        from: Option<String>,
+        /// To this moment.
+        #[arg(long, requires = "partner")]
+        to: Option<String>,
+        /// Only say how many it would be.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Args)]
@@ -190,7 +213,7 @@ pub enum EventsCommand {
     /// Print one aggregate's history and its state, now or in the past.
     Show {
         /// Which kind: customer, resource, assignment, partner, product, offer, inventory, order, payment,
-        /// payment_provider, fulfilment.
+        /// payment_provider, fulfilment, notification, notification_agent.
         aggregate: String,
         /// Which one.
         id: Uuid,

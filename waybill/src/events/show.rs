@@ -5,6 +5,8 @@ use domain::assignment::Assignment;
 use domain::customer::Customer;
 use domain::fulfilment::Fulfilment;
 use domain::inventory::Inventory;
+use domain::notification::Notification;
+use domain::notification_agent::NotificationAgent;
 use domain::offer::Offer;
 use domain::order::Order;
 use domain::partner::Partner;
@@ -43,6 +45,14 @@ const KINDS: &[(&str, Fold)] = &[
     (
         <Fulfilment as Decider>::Event::AGGREGATE,
         fold::<Fulfilment>,
+    ),
+    (
+        <Notification as Decider>::Event::AGGREGATE,
+        fold::<Notification>,
+    ),
+    (
+        <NotificationAgent as Decider>::Event::AGGREGATE,
+        fold::<NotificationAgent>,
     ),
 ];
 

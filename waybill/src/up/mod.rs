@@ -134,7 +134,7 @@ async fn open(
     Ok((handles, served, running))
 }
 
-/// The services on shared handles, as six processes would run them.
+/// The services on shared handles, as seven processes would run them.
 async fn services(
     handles: &Handles,
     provider: ProviderAccount,
@@ -182,12 +182,22 @@ async fn services(
         clock: handles.clock.clone(),
     })
     .await?;
+    let messages = notifier::Service::new(notifier::Deps {
+        settings: Arc::clone(settings),
+        executor: handles.executor.clone(),
+        nats: handles.nats.clone(),
+        keys: Arc::new(handles.vault.clone()),
+        clock: handles.clock.clone(),
+    })
+    .await?;
     commands.readiness(&readiness);
     queries.readiness(&readiness);
+    messages.add_readiness(&readiness);
     let api = commands.api().merge(queries.api());
     lifetimes.spawn_supervised("commands over the broker", commands.run(shutdown.clone()));
     lifetimes.spawn_supervised("the projector", queries.run(shutdown.clone()));
     lifetimes.spawn_supervised("the saga orchestrator", sagas.run(shutdown.clone()));
+    lifetimes.spawn_supervised("the notifier", messages.run(shutdown.clone()));
     Ok(Served {
         api: Some(api),
         tokens: Some(Arc::clone(&handles.tokens)),

@@ -3,7 +3,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::Person;
+use testkit::{Person, within};
 
 use crate::deployment::Deployment;
 
@@ -85,6 +85,16 @@ async fn every_role_does_its_work_with_its_own_credentials() {
         .operator(&["events", "tail", "--no-follow"])
         .await;
     assert!(tail.contains("fulfilment.completed"), "{tail}");
+    // Whoever bought is told, by the only provider that is set: the log.
+    within("the confirmation of the order is out", || async {
+        let tail = ["events", "tail", "--no-follow", "--subject"];
+        let tail = [&tail[..], &["evt.notification.>"]].concat();
+        let said = deployment.operator(&tail).await;
+        let mut settled = said.lines();
+        let of_order = |line: &str| line.contains("notification.settled") && line.contains(&paid);
+        settled.any(of_order).then_some(())
+    })
+    .await;
     deployment.operator(&["audit", "--every-position"]).await;
     let operator = deployment.brokers.connect("operator", "operator").await;
     let ask = async |subject: &'static str, body: &str| {

@@ -9,7 +9,14 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::secrets::Secrets;
 
-const LOGINS: [&str; 5] = ["migrate", "projector", "operator", "command", "sandbox"];
+const LOGINS: [&str; 6] = [
+    "migrate",
+    "projector",
+    "operator",
+    "command",
+    "notifier",
+    "sandbox",
+];
 const ROLES: &str = include_str!("../../../docker/postgres/roles.sql");
 /// What Postgres says to who may not.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
@@ -17,7 +24,7 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// Statements, and which logins may run them. Nobody else. Each is taken back.
 #[rustfmt::skip]
 const RIGHTS: &[(&str, &str, &[&str])] = &[
-    ("read personal keys", "select * from vault.personal_keys", &["migrate", "projector", "operator", "command"]),
+    ("read personal keys", "select * from vault.personal_keys", &["migrate", "projector", "operator", "command", "notifier"]),
     ("make a personal key", "insert into vault.personal_keys (person, wrapped_key) values (gen_random_uuid(), 'x')", &["migrate", "command"]),
     ("destroy a personal key", "update vault.personal_keys set wrapped_key = null, destroyed_at = now()", &["migrate", "command"]),
     ("forget a secret", "delete from vault.secrets", &["migrate", "command"]),

@@ -10,11 +10,12 @@ use crate::database;
 /// The program under test.
 const WAYBILL: &str = env!("CARGO_BIN_EXE_waybill");
 /// Roles, the user that each is on the brokers, and its login in the database.
-const ROLES: [(&str, Option<&str>, Option<&str>); 4] = [
+const ROLES: [(&str, Option<&str>, Option<&str>); 5] = [
     ("command-api", Some("command-api"), Some("command")),
     ("projector", Some("projector"), Some("projector")),
     ("saga-orchestrator", Some("saga-orchestrator"), None),
     ("payment-sandbox", None, Some("sandbox")),
+    ("notifier", Some("notifier"), Some("notifier")),
 ];
 /// A program of somebody else that sends commands over the broker, as the README shows how to let one in.
 const CALLER: &str = r#"{
@@ -28,7 +29,7 @@ const CALLER: &str = r#"{
 pub struct Deployment {
     pub programs: Vec<Program>,
     pub brokers: Brokers,
-    ports: [u16; 4],
+    ports: [u16; 5],
     _postgres: Postgres,
 }
 

@@ -143,6 +143,7 @@ async fn a_shop_moves_from_one_machine_onto_the_shipped_cluster_through_a_killed
         ("command-api", Some("command")),
         ("projector", Some("projector")),
         ("saga-orchestrator", None),
+        ("notifier", Some("notifier")),
     ];
     for (role, login) in starts {
         let mut command = new.command(&[role], Some(role), login);

@@ -12,8 +12,11 @@ const MOVER: &str = "mover";
 const COMMANDS: &str = "command-api";
 const PROJECTOR: &str = "projector";
 const SAGAS: &str = "saga-orchestrator";
+const NOTIFIER: &str = "notifier";
 const OPERATOR: &str = "operator";
-const USERS: [&str; 6] = [DEPLOYER, MOVER, COMMANDS, PROJECTOR, SAGAS, OPERATOR];
+const USERS: [&str; 7] = [
+    DEPLOYER, MOVER, COMMANDS, PROJECTOR, SAGAS, NOTIFIER, OPERATOR,
+];
 
 /// What can be tried, and who may. Nobody else.
 #[rustfmt::skip]
@@ -23,16 +26,19 @@ const RIGHTS: &[(&str, Try, &[&str])] = &[
     ("append to a payment", Publish("evt.payment.aa.1"), &[COMMANDS, SAGAS, MOVER]),
     ("append to a saga", Publish("evt.fulfilment.aa.1"), &[COMMANDS, SAGAS, MOVER]),
     ("append to a product's stock", Publish("evt.inventory.aa.1"), &[COMMANDS, SAGAS, MOVER]),
-    ("append to a customer", Publish("evt.customer.aa.1"), &[COMMANDS, MOVER]),
+    ("append to a customer", Publish("evt.customer.aa.1"), &[COMMANDS, NOTIFIER, MOVER]),
+    ("append to a partner", Publish("evt.partner.aa.1"), &[COMMANDS, NOTIFIER, MOVER]),
+    ("append to messages", Publish("evt.notification.aa.1"), &[COMMANDS, NOTIFIER, MOVER]),
+    ("set an agent of messages", Publish("evt.notification_agent.aa.1"), &[COMMANDS, MOVER]),
     ("append to a price", Publish("evt.offer.aa.1"), &[COMMANDS, MOVER]),
     ("claim a unique value", Publish("uniq.email.1"), &[COMMANDS, MOVER]),
     ("note that a command has happened", Publish("done.1"), &[COMMANDS, SAGAS, MOVER]),
 
     // It is read by who works with it.
-    ("read a message from the leader", Publish("$JS.API.STREAM.MSG.GET.EVENTS"), &[COMMANDS, PROJECTOR, SAGAS, OPERATOR, MOVER]),
-    ("read a history from the nearest server", Publish("$JS.API.DIRECT.GET.EVENTS"), &[COMMANDS, PROJECTOR, SAGAS, OPERATOR, MOVER]),
-    ("make a reader of the log", Publish("$JS.API.CONSUMER.CREATE.EVENTS.reader-1"), &[PROJECTOR, OPERATOR, MOVER, DEPLOYER]),
-    ("read by a reader", Publish("$JS.API.CONSUMER.MSG.NEXT.EVENTS.reader-1"), &[PROJECTOR, OPERATOR]),
+    ("read a message from the leader", Publish("$JS.API.STREAM.MSG.GET.EVENTS"), &[COMMANDS, PROJECTOR, SAGAS, NOTIFIER, OPERATOR, MOVER]),
+    ("read a history from the nearest server", Publish("$JS.API.DIRECT.GET.EVENTS"), &[COMMANDS, PROJECTOR, SAGAS, NOTIFIER, OPERATOR, MOVER]),
+    ("make a reader of the log", Publish("$JS.API.CONSUMER.CREATE.EVENTS.reader-1"), &[PROJECTOR, NOTIFIER, OPERATOR, MOVER, DEPLOYER]),
+    ("read by a reader", Publish("$JS.API.CONSUMER.MSG.NEXT.EVENTS.reader-1"), &[PROJECTOR, NOTIFIER, OPERATOR]),
     ("hear events past the log", Subscribe("evt.>"), &[]),
     ("hear everything", Subscribe(">"), &[]),
 
@@ -67,8 +73,8 @@ const RIGHTS: &[(&str, Try, &[&str])] = &[
     ("keep a quote", Publish("$KV.quotes.1"), &[COMMANDS]),
     ("read a quote", Publish("$JS.API.DIRECT.GET.KV_quotes.$KV.quotes.1"), &[COMMANDS, OPERATOR]),
     ("read a quote from the leader", Publish("$JS.API.STREAM.MSG.GET.KV_quotes"), &[COMMANDS, OPERATOR]),
-    ("keep a snapshot", Publish("$KV.snapshots.order.1"), &[COMMANDS, SAGAS]),
-    ("read a snapshot", Publish("$JS.API.DIRECT.GET.KV_snapshots"), &[COMMANDS, SAGAS, OPERATOR]),
+    ("keep a snapshot", Publish("$KV.snapshots.order.1"), &[COMMANDS, SAGAS, NOTIFIER]),
+    ("read a snapshot", Publish("$JS.API.DIRECT.GET.KV_snapshots"), &[COMMANDS, SAGAS, NOTIFIER, OPERATOR]),
     ("show where a saga stands", Publish("$KV.saga_status.fulfilment.1"), &[SAGAS]),
     ("own a share", Publish("$KV.saga_status._owner.a"), &[SAGAS]),
     ("see where a saga stands", Publish("$JS.API.DIRECT.GET.KV_saga_status.$KV.saga_status.fulfilment.1"), &[SAGAS, OPERATOR]),
@@ -77,6 +83,8 @@ const RIGHTS: &[(&str, Try, &[&str])] = &[
     ("watch all sagas", Publish("$JS.API.CONSUMER.CREATE.KV_saga_status.w.$KV.saga_status.>"), &[OPERATOR, DEPLOYER]),
     ("point a saga out to people", Publish("$KV.saga_attention.fulfilment.poisoned.1"), &[SAGAS]),
     ("watch what needs a person", Publish("$JS.API.CONSUMER.CREATE.KV_saga_attention.w.$KV.saga_attention.>"), &[OPERATOR, DEPLOYER]),
+    ("lead the notifiers", Publish("$KV.notifier.leader"), &[NOTIFIER]),
+    ("see who leads the notifiers", Publish("$JS.API.DIRECT.GET.KV_notifier.$KV.notifier.leader"), &[NOTIFIER, OPERATOR]),
     ("hear a bucket past its stream", Subscribe("$KV.saga_status.>"), &[]),
 
     // Services are offered by one role each, and used by operators and by who forwards to them.
@@ -85,13 +93,16 @@ const RIGHTS: &[(&str, Try, &[&str])] = &[
     ("offer the desk of sagas", Serve("saga.retry", "q"), &[SAGAS]),
     ("listen in on the desk of sagas", Subscribe("saga.retry"), &[]),
     ("offer the desk of projections", Serve("projections.rebuild", "q"), &[PROJECTOR]),
+    ("offer the desk of messages", Serve("notifications.replay", "q"), &[NOTIFIER]),
+    ("pose as the service of messages", Subscribe("$SRV.INFO.notifications"), &[NOTIFIER]),
     ("pose as the service of sagas", Subscribe("$SRV.INFO.saga"), &[SAGAS]),
     ("pose as the service of commands", Subscribe("$SRV.STATS.commands.1"), &[COMMANDS]),
     ("pose as the service of projections", Subscribe("$SRV.PING.projections"), &[PROJECTOR]),
-    ("answer whether it is there", Subscribe("$SRV.PING"), &[COMMANDS, PROJECTOR, SAGAS]),
+    ("answer whether it is there", Subscribe("$SRV.PING"), &[COMMANDS, PROJECTOR, SAGAS, NOTIFIER]),
     ("ask who is there", Publish("$SRV.PING"), &[OPERATOR, MOVER]),
     ("ask the desk of sagas", Publish("saga.list"), &[OPERATOR, COMMANDS]),
     ("ask the desk of projections", Publish("projections.rebuild"), &[OPERATOR, COMMANDS]),
+    ("ask the desk of messages", Publish("notifications.replay"), &[OPERATOR, COMMANDS]),
     ("send a command past the front door", Publish("cmd.orders.place"), &[]),
     ("tell what became of a saga", Publish("saga.advisory.completed.fulfilment.1"), &[SAGAS]),
     ("hear what becomes of sagas", Subscribe("saga.advisory.>"), &[OPERATOR]),
@@ -102,9 +113,10 @@ const RIGHTS: &[(&str, Try, &[&str])] = &[
     ("read the command-api's answers", Subscribe("_INBOX_command_api.>"), &[COMMANDS]),
     ("read the projector's answers", Subscribe("_INBOX_projector.>"), &[PROJECTOR]),
     ("read the saga-orchestrator's answers", Subscribe("_INBOX_saga_orchestrator.>"), &[SAGAS]),
+    ("read the notifier's answers", Subscribe("_INBOX_notifier.>"), &[NOTIFIER]),
     ("read the operator's answers", Subscribe("_INBOX_operator.>"), &[OPERATOR]),
     ("read anybody's answers", Subscribe("_INBOX.>"), &[]),
-    ("answer an operator", Publish("_INBOX_operator.1"), &[PROJECTOR, SAGAS]),
+    ("answer an operator", Publish("_INBOX_operator.1"), &[PROJECTOR, SAGAS, NOTIFIER]),
     ("answer the deployer", Publish("_INBOX_migrate.1"), &[]),
 
     // The servers themselves are nobody's business here.
