@@ -45,6 +45,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// That a person is to be erased when his account is closed.
 const ERASE: &str = "erase";
+/// Up to which position an inbox is emptied.
+const THROUGH: &str = "through";
 const PASSED_IN: [HeaderName; 3] = [
     AUTHORIZATION,
     HeaderName::from_static(idempotency::HEADER),
@@ -80,7 +82,7 @@ const fn command(
 }
 
 /// Every command.
-pub(crate) static COMMANDS: [Command; 31] = [
+pub(crate) static COMMANDS: [Command; 35] = [
     command("customers.add", Method::POST, "/v1/customers", &[]),
     command(
         "customers.change",
@@ -227,6 +229,30 @@ pub(crate) static COMMANDS: [Command; 31] = [
         "/v1/payment-providers",
         &[],
     ),
+    command(
+        "notification_agents.set",
+        Method::PUT,
+        "/v1/notification-agents",
+        &[],
+    ),
+    command(
+        "notifications.read",
+        Method::POST,
+        "/v1/notifications/{id}/read",
+        &["notification_id"],
+    ),
+    command(
+        "notifications.clear",
+        Method::DELETE,
+        "/v1/notifications/{id}",
+        &["notification_id"],
+    ),
+    command(
+        "notifications.clear_all",
+        Method::DELETE,
+        "/v1/notifications",
+        &[],
+    ),
 ];
 
 /// Serves until the shutdown begins, then lets open commands end.
@@ -319,13 +345,24 @@ async fn answer(router: Router, command: &'static Command, request: BrokerReques
 
 /// A member that is true or false.
 fn switch(value: &Value) -> Result<bool, Problem> {
-    value.as_bool().ok_or_else(|| {
-        Problem::invalid(vec![FieldError {
-            pointer: format!("/{ERASE}"),
-            code: "wrong_type".into(),
-            detail: "this is true or false".to_owned(),
-        }])
-    })
+    value
+        .as_bool()
+        .ok_or_else(|| wrong_type(ERASE, "this is true or false"))
+}
+
+/// A member that is a position.
+fn position(value: &Value) -> Result<u64, Problem> {
+    value
+        .as_u64()
+        .ok_or_else(|| wrong_type(THROUGH, "this is a position, a whole number"))
+}
+
+fn wrong_type(name: &str, detail: &str) -> Problem {
+    Problem::invalid(vec![FieldError {
+        pointer: format!("/{name}"),
+        code: "wrong_type".into(),
+        detail: detail.to_owned(),
+    }])
 }
 
 /// The HTTP request that a message stands for.
@@ -345,10 +382,13 @@ fn translate(
         let mut members: Map<String, Value> = extract::parse(&body)?;
         let mut path = address(command, &mut members)?;
         // What HTTP says in the query. Passing it by would close an account where a person was to be erased.
-        if command.method == Method::DELETE
-            && let Some(erase) = members.remove(ERASE)
-        {
-            path.push_str(&format!("?{ERASE}={}", switch(&erase)?));
+        // Emptying an inbox up to its end where a position was named would be as wrong.
+        if command.method == Method::DELETE {
+            if let Some(erase) = members.remove(ERASE) {
+                path.push_str(&format!("?{ERASE}={}", switch(&erase)?));
+            } else if let Some(through) = members.remove(THROUGH) {
+                path.push_str(&format!("?{THROUGH}={}", position(&through)?));
+            }
         }
         let rest = serde_json::to_vec(&members).map_err(|error| Problem::unexpected(&error))?;
         (path, Bytes::from(rest))
@@ -493,6 +533,8 @@ mod tests {
             // The projector and the desk of sagas have services of their own on the broker, and those routes only pass on.
             .filter(|rule| !rule.path.starts_with("/v1/projections/"))
             .filter(|rule| !rule.path.starts_with("/v1/sagas/"))
+            // So has the notifier.
+            .filter(|rule| !rule.path.ends_with("/replay"))
             // Passwords are not for a broker, which has no addresses to count attempts by either.
             .filter(|rule| !rule.path.starts_with("/v1/auth/"))
             // A file is larger than a message may be.
@@ -527,6 +569,24 @@ mod tests {
         );
         let odd = sent("me.delete", r#"{"erase":"yes"}"#).unwrap_err();
         assert_eq!(odd.status().as_u16(), 422);
+    }
+
+    #[test]
+    fn up_to_where_an_inbox_is_emptied_is_not_lost_on_the_way() {
+        let sent = |body: &str| {
+            let body = Bytes::from(body.to_owned());
+            let translated = translate(named("notifications.clear_all"), None, &body);
+            translated.map(|request| request.uri().to_string())
+        };
+        assert_eq!(sent("").unwrap(), "/v1/notifications");
+        assert_eq!(
+            sent(r#"{"through":41}"#).unwrap(),
+            "/v1/notifications?through=41"
+        );
+        for odd in [r#"{"through":"41"}"#, r#"{"through":-1}"#] {
+            let problem = sent(odd).unwrap_err();
+            assert_eq!(problem.body().errors[0].pointer, "/through");
+        }
     }
 
     #[test]

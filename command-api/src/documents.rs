@@ -146,6 +146,74 @@ impl IntoResponses for DeskProblems {
     }
 }
 
+/// What a command on the caller's inbox can be answered with besides.
+pub(crate) struct InboxProblems;
+
+const INBOX_UNAVAILABLE: &str = "Come back after `Retry-After`: `projector_unavailable`: no projector runs that knows whose \
+    notifications are whose, or it cannot reach its database; `broker_unavailable`, `busy`, `newer_events`, `timed_out`";
+
+impl IntoResponses for InboxProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            ("400", "A header cannot be read (`idempotency_key_invalid`)"),
+            ("429", "`rate_limited`: too much at once; see `Retry-After`"),
+            ("503", INBOX_UNAVAILABLE),
+        ])
+    }
+}
+
+/// What emptying an inbox can be answered with besides.
+pub(crate) struct ClearAllProblems;
+
+impl IntoResponses for ClearAllProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (
+                "400",
+                "`position_unknown`: the log never gave out this position; `unreadable_query`, `idempotency_key_invalid`",
+            ),
+            ("429", "`rate_limited`: too much at once; see `Retry-After`"),
+            ("503", INBOX_UNAVAILABLE),
+        ])
+    }
+}
+
+/// What sending a message once more can be answered with besides.
+pub(crate) struct ReplayProblems;
+
+impl IntoResponses for ReplayProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[
+            (
+                "400",
+                "The body or a header cannot be read (`unreadable_json`, `idempotency_key_invalid`); `invalid_request`: the \
+                 notifier does not understand it",
+            ),
+            ("413", "`body_too_large`: over 1 MiB"),
+            ("415", "`unsupported_media_type`: send `application/json`"),
+            ("429", "`rate_limited`: too much at once; see `Retry-After`"),
+            (
+                "503",
+                "Come back after `Retry-After` with the same Idempotency-Key: `notifier_unavailable`: no notifier runs, and \
+                 nothing was ordered; `projector_unavailable`; `timed_out`: it has not answered in time, and may have taken \
+                 the command; `broker_unavailable`",
+            ),
+        ])
+    }
+}
+
+/// 422 of a command without a body.
+pub(crate) struct KeyReused;
+
+impl IntoResponses for KeyReused {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[(
+            "422",
+            "`idempotency_key_reused`: the key was used for another command",
+        )])
+    }
+}
+
 /// What is passed on to the desk of sagas can be answered with besides.
 pub(crate) struct SagaProblems;
 

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -14,6 +16,8 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
+use domain::notification::quiet;
+use event_schema::notification::QuietHours;
 use event_schema::{Currency, Money};
 use service_kit::Validation;
 
@@ -27,8 +31,12 @@ pub(crate) const ADDRESS_CHARS_MAX: usize = 500;
 pub(crate) const REASON_CHARS_MAX: usize = 500;
 /// SKUs.
 pub(crate) const SKU_CHARS_MAX: usize = 100;
-/// Where pushed messages go: tokens of the large services have a few hundred characters.
-pub(crate) const PUSH_TOKEN_CHARS_MAX: usize = 1_024;
+/// Where pushed messages go: tokens of the large services have a few hundred characters, a browser's subscription more.
+pub(crate) const PUSH_TOKEN_CHARS_MAX: usize = 2_048;
+/// An uncompressed point of P-256 (RFC 8291).
+const P256_POINT_BYTES: usize = 65;
+/// The secret of a subscription (RFC 8291).
+const WEB_PUSH_AUTH_BYTES: usize = 16;
 /// Nobody who lives was born before this year.
 const BIRTH_YEAR_MIN: i16 = 1900;
 /// RFC 5321.
@@ -212,6 +220,139 @@ pub(crate) fn web_address(
     Some(trimmed.to_owned())
 }
 
+/// A browser's subscription to pushed messages, as `PushSubscription.toJSON()` gives it.
+#[derive(Debug, Deserialize)]
+struct WebPush {
+    endpoint: String,
+    keys: WebPushKeys,
+}
+
+#[derive(Debug, Deserialize)]
+struct WebPushKeys {
+    p256dh: String,
+    auth: String,
+}
+
+/// Where pushed messages reach a person: the token of a device, or a browser's subscription as JSON; nothing is fine too.
+pub(crate) fn push_token(
+    validation: &mut Validation,
+    pointer: &str,
+    text: Option<&str>,
+) -> Option<String> {
+    let token = optional_line(validation, pointer, text, PUSH_TOKEN_CHARS_MAX)?;
+    if token.starts_with('{')
+        && let Err(why) = web_push(&token)
+    {
+        validation.add(
+            pointer,
+            "invalid",
+            format!("this is no subscription to Web Push: {why}"),
+        );
+    }
+    Some(token)
+}
+
+/// What is wrong with a subscription, if anything is.
+fn web_push(text: &str) -> Result<(), String> {
+    let WebPush { endpoint, keys } =
+        serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let https = endpoint.parse::<Uri>().is_ok_and(|uri| {
+        uri.scheme_str() == Some("https")
+            && uri
+                .authority()
+                .is_some_and(|authority| !authority.as_str().contains('@'))
+    });
+    if !https {
+        return Err("`endpoint` is not an address of the form https://host/path".into());
+    }
+    let decoded = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
+    if !decoded(&keys.p256dh)
+        .is_some_and(|key| key.len() == P256_POINT_BYTES && key.first() == Some(&4))
+    {
+        return Err("`keys.p256dh` is not a public key in base64url".into());
+    }
+    if !decoded(&keys.auth).is_some_and(|auth| auth.len() == WEB_PUSH_AUTH_BYTES) {
+        return Err("`keys.auth` is not 16 bytes in base64url".into());
+    }
+    Ok(())
+}
+
+/// A time of day during which somebody is not told anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct QuietHoursBody {
+    /// From this time of day on.
+    #[schema(max_length = 5, example = "22:00")]
+    pub(crate) from: String,
+    /// To this time of day; it may be the next morning.
+    #[schema(max_length = 5, example = "07:00")]
+    pub(crate) to: String,
+    /// IANA name of the time zone that both are meant in.
+    #[schema(max_length = 64, example = "Europe/Berlin")]
+    pub(crate) time_zone: String,
+}
+
+impl From<QuietHours> for QuietHoursBody {
+    fn from(hours: QuietHours) -> Self {
+        let QuietHours {
+            from,
+            until: to,
+            time_zone,
+        } = hours;
+        Self {
+            from,
+            to,
+            time_zone,
+        }
+    }
+}
+
+impl From<QuietHoursBody> for QuietHours {
+    fn from(body: QuietHoursBody) -> Self {
+        let QuietHoursBody {
+            from,
+            to: until,
+            time_zone,
+        } = body;
+        Self {
+            from,
+            until,
+            time_zone,
+        }
+    }
+}
+
+/// Quiet hours that mean something.
+pub(crate) fn quiet_hours(
+    validation: &mut Validation,
+    pointer: &str,
+    body: &QuietHoursBody,
+) -> QuietHours {
+    let hours = QuietHours {
+        from: body.from.trim().to_owned(),
+        until: body.to.trim().to_owned(),
+        time_zone: body.time_zone.trim().to_owned(),
+    };
+    if let Err(why) = quiet::check(&hours) {
+        let member = match why {
+            quiet::Invalid::TimeZone => "time_zone",
+            quiet::Invalid::Time if !is_time_of_day(&hours.from) => "from",
+            quiet::Invalid::Time | quiet::Invalid::Empty => "to",
+        };
+        validation.add(format!("{pointer}/{member}"), "invalid", why.to_string());
+    }
+    hours
+}
+
+fn is_time_of_day(text: &str) -> bool {
+    let other = if text == "00:00" { "00:01" } else { "00:00" };
+    let hours = QuietHours {
+        from: text.to_owned(),
+        until: other.to_owned(),
+        time_zone: "UTC".to_owned(),
+    };
+    quiet::check(&hours).is_ok()
+}
+
 /// A price or a cost; `least` is 1 for what is paid and 0 for what may be free.
 pub(crate) fn money(
     validation: &mut Validation,
@@ -264,6 +405,13 @@ pub(crate) fn units(
 pub(crate) fn nullable<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// As [`nullable`], for quiet hours.
+pub(crate) fn nullable_hours<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<QuietHoursBody>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -364,6 +512,8 @@ impl ToSchema for WholeNumber {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn complaints(check: impl FnOnce(&mut Validation)) -> Vec<String> {
@@ -377,6 +527,71 @@ mod tests {
                 .iter()
                 .map(|error| error.code.to_string())
                 .collect(),
+        }
+    }
+
+    #[test]
+    fn a_device_or_a_browser_can_be_reached_and_what_is_neither_is_refused() {
+        let told = |token: &str| complaints(|v| drop(push_token(v, "/push_token", Some(token))));
+        let key = URL_SAFE_NO_PAD.encode([&[4][..], &[7; 64]].concat());
+        let auth = URL_SAFE_NO_PAD.encode([9; 16]);
+        let browser = |endpoint: &str, key: &str, auth: &str| {
+            let keys = json!({"p256dh": key, "auth": auth});
+            told(&json!({"endpoint": endpoint, "expirationTime": null, "keys": keys}).to_string())
+        };
+        let there = "https://push.example/send/1";
+        assert!(told("fcm:d1Xk2mQ9").is_empty());
+        assert!(told("  ").is_empty());
+        assert!(browser(there, &key, &auth).is_empty());
+        assert!(browser(there, &format!("{key}="), &format!("{auth}==")).is_empty());
+        for (endpoint, key, auth) in [
+            ("http://push.example/send/1", key.as_str(), auth.as_str()),
+            ("https://me@push.example/", &key, &auth),
+            ("push.example", &key, &auth),
+            (there, &key[4..], &auth),
+            (there, &key.replacen('B', "C", 1), &auth),
+            (there, &key, &auth[2..]),
+            (there, &key, "not base64!"),
+        ] {
+            assert_eq!(
+                browser(endpoint, key, auth),
+                ["invalid"],
+                "{endpoint} {key} {auth}"
+            );
+        }
+        for bad in ["{", "{}", r#"{"endpoint":1}"#] {
+            assert_eq!(told(bad), ["invalid"], "{bad}");
+        }
+        assert_eq!(told(&"x".repeat(PUSH_TOKEN_CHARS_MAX + 1)), ["too_long"]);
+    }
+
+    #[test]
+    fn quiet_hours_that_mean_nothing_are_refused_by_the_member_that_is_wrong() {
+        let wrong = |from: &str, to: &str, zone: &str| {
+            let body = QuietHoursBody {
+                from: from.into(),
+                to: to.into(),
+                time_zone: zone.into(),
+            };
+            let mut validation = Validation::new();
+            quiet_hours(&mut validation, "/quiet_hours", &body);
+            validation
+                .finish()
+                .map_err(|problem| problem.body().errors[0].pointer.clone())
+        };
+        assert_eq!(wrong("22:00", "07:00", "Europe/Berlin"), Ok(()));
+        assert_eq!(wrong("00:00", "07:00", "UTC"), Ok(()));
+        for (from, to, zone, pointer) in [
+            ("late", "07:00", "UTC", "/quiet_hours/from"),
+            ("22:00", "24:61", "UTC", "/quiet_hours/to"),
+            ("22:00", "22:00", "UTC", "/quiet_hours/to"),
+            ("22:00", "07:00", "Moon/Crater", "/quiet_hours/time_zone"),
+        ] {
+            assert_eq!(
+                wrong(from, to, zone),
+                Err(pointer.to_owned()),
+                "{from} {to} {zone}"
+            );
         }
     }
 

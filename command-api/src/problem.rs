@@ -4,14 +4,15 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use domain::{
-    customer, fulfilment, inventory, offer, order, partner, payment, payment_provider, product,
-    resource, stray_callback,
+    customer, fulfilment, inbox, inventory, notification_agent, offer, order, partner, payment,
+    payment_provider, product, resource, stray_callback,
 };
 use event_schema::ids::ProductId;
 use event_store::{AppendError, ExecuteError, LoadError, LogRewound};
 use http::StatusCode;
 use service_kit::Problem;
 use service_kit::problem::FieldError;
+use service_kit::standard_webhooks::StandardSignatureError;
 
 use crate::orders::quote::{BucketError, ClaimError};
 use crate::webhooks::{CallbackError, PartnerMessageError, SignatureError};
@@ -136,6 +137,28 @@ impl From<resource::Rejection> for Refusal {
 impl From<Infallible> for Refusal {
     fn from(rejection: Infallible) -> Self {
         match rejection {}
+    }
+}
+
+impl From<inbox::Rejection> for Refusal {
+    fn from(rejection: inbox::Rejection) -> Self {
+        match rejection {
+            inbox::Rejection::Cleared => Self::not_found(&rejection.to_string()),
+        }
+    }
+}
+
+impl From<notification_agent::Rejection> for Refusal {
+    fn from(rejection: notification_agent::Rejection) -> Self {
+        use notification_agent::Rejection;
+        let pointer = match rejection {
+            Rejection::NameMissing => "/name",
+            Rejection::ChannelTwice | Rejection::ProviderTwice | Rejection::ChannelMissing => {
+                "/channels"
+            }
+            Rejection::QuietHours(_) => "/quiet_hours",
+        };
+        invalid(pointer, rejection.to_string())
     }
 }
 

@@ -6,11 +6,12 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 
 use crate::door::Door;
 use crate::{
-    assignments, auth, customers, inventory, me, offers, orders, partners, payment_providers,
-    products, projections, resources, sagas, webhooks,
+    assignments, auth, customers, inventory, me, notification_agents, notification_deliveries,
+    notifications, offers, orders, partners, payment_providers, products, projections, resources,
+    sagas, webhooks,
 };
 
-const AREAS: [(&str, &str); 13] = [
+const AREAS: [(&str, &str); 14] = [
     (
         "auth",
         "Signing up, in and out, and proving who one is; see `docs/identity.md`",
@@ -27,6 +28,7 @@ const AREAS: [(&str, &str); 13] = [
         "payment-providers",
         "By whom orders are paid, and whether new ones may be",
     ),
+    ("notifications", "One's own inbox, and who is told what how"),
     (
         "sagas",
         "What became of orders, and what a person can do about it",
@@ -64,6 +66,9 @@ pub(crate) fn api() -> ApiRouter<Door> {
         inventory::register,
         orders::register,
         payment_providers::register,
+        notifications::register,
+        notification_agents::register,
+        notification_deliveries::register,
         sagas::register,
         projections::register,
         webhooks::register,

@@ -20,6 +20,7 @@ mod fixtures;
 pub mod assignment;
 pub mod customer;
 pub mod fulfilment;
+pub mod inbox;
 pub mod inventory;
 pub mod notification;
 pub mod notification_agent;

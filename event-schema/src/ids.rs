@@ -67,6 +67,8 @@ id! {
     DelivererId,
     /// A cloud resource in the catalogue.
     ResourceId,
+    /// One thing that somebody is told in his inbox.
+    NotificationId,
     /// A quote: prices kept for a while, used by one order.
     QuoteId,
     /// A command, the same for every repeat of it.

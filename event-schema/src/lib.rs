@@ -21,6 +21,7 @@ pub mod envelope;
 pub mod event_set;
 pub mod fulfilment;
 pub mod ids;
+pub mod inbox;
 pub mod inventory;
 pub mod money;
 pub mod notification;

@@ -38,6 +38,17 @@ impl Channel {
             Self::Webhook => "webhook",
         }
     }
+
+    /// Who can carry on this channel, as their settings name them. `log` only writes a line, and is there for a shop
+    /// that has nobody else.
+    pub const fn providers(self) -> &'static [&'static str] {
+        match self {
+            Self::Email => &["smtp", "resend", "log"],
+            Self::Sms => &["twilio", "log"],
+            Self::Push => &["fcm", "webpush", "log"],
+            Self::Webhook => &["webhooks", "log"],
+        }
+    }
 }
 
 /// What a message tells.

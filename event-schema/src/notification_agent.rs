@@ -40,6 +40,70 @@ pub struct Set {
     pub quiet_hours: Option<QuietHours>,
 }
 
+/// The agents that hold while nobody has set any: an agent that is set takes the place of the built-in one of its name.
+/// One that names no providers uses every one that is configured for the channel.
+pub fn built_in() -> [Set; 4] {
+    use Channel::{Email, Push, Sms, Webhook};
+    let agent = |name: &str, kinds: &[Kind], priority, channels: &[Channel]| Set {
+        name: name.to_owned(),
+        kinds: kinds.to_vec(),
+        priority,
+        channels: channels
+            .iter()
+            .map(|channel| Route {
+                channel: *channel,
+                providers: Vec::new(),
+            })
+            .collect(),
+        active: true,
+        allow_duplicates: false,
+        quiet_hours: None,
+    };
+    [
+        agent(
+            "orders",
+            &[
+                Kind::OrderPlaced,
+                Kind::OrderConfirmed,
+                Kind::OrderCancelled,
+                Kind::RefundPending,
+                Kind::Refunded,
+                Kind::OrderReady,
+                Kind::OrderOnItsWay,
+                Kind::OrderDelivered,
+            ],
+            Priority::High,
+            &[Email, Push, Sms],
+        ),
+        agent(
+            "account",
+            &[
+                Kind::CustomerAdded,
+                Kind::ResourceAdded,
+                Kind::ResourceRemoved,
+            ],
+            Priority::Normal,
+            &[Email],
+        ),
+        agent(
+            "staff",
+            &[
+                Kind::LowStock,
+                Kind::SagaNeedsOperator,
+                Kind::WebhookDisabled,
+            ],
+            Priority::Normal,
+            &[Email],
+        ),
+        agent(
+            "partners",
+            &[Kind::OrderPrepare],
+            Priority::High,
+            &[Webhook],
+        ),
+    ]
+}
+
 event_set! {
     /// An agent's events.
     pub enum Event of "notification_agent" {

@@ -2,8 +2,8 @@
 
 use crate::event_set::{DecodeError, EventSet};
 use crate::{
-    assignment, customer, fulfilment, inventory, notification, notification_agent, offer, order,
-    partner, payment, payment_provider, product, record, resource, stray_callback,
+    assignment, customer, fulfilment, inbox, inventory, notification, notification_agent, offer,
+    order, partner, payment, payment_provider, product, record, resource, stray_callback,
 };
 
 /// One aggregate's events: names with newest versions, and a decoder that only checks.
@@ -45,6 +45,7 @@ pub const ALL: &[Registered] = &[
     registered::<payment::Event>(),
     registered::<payment_provider::Event>(),
     registered::<fulfilment::Event>(),
+    registered::<inbox::Event>(),
     registered::<stray_callback::Event>(),
     registered::<notification::Event>(),
     registered::<notification_agent::Event>(),

@@ -17,10 +17,10 @@ use event_schema::ids::{
 };
 use event_schema::registry;
 use event_schema::sealed::Sealed;
-use event_schema::{Currency, Money, Timestamp};
+use event_schema::{Currency, Money, Position, Timestamp};
 use event_schema::{
-    assignment, customer, fulfilment, inventory, notification, notification_agent, offer, order,
-    partner, payment, payment_provider, product, record, resource, stray_callback,
+    assignment, customer, fulfilment, inbox, inventory, notification, notification_agent, offer,
+    order, partner, payment, payment_provider, product, record, resource, stray_callback,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -176,6 +176,24 @@ fn samples() -> Vec<(&'static str, u16, Vec<u8>)> {
             assignment::Unassigned {
                 customer_id,
                 resource_id,
+            }
+            .into(),
+        ],
+    );
+    push(
+        &mut all,
+        [
+            inbox::Event::from(inbox::Read {
+                notification_id: uuid(70).into(),
+                at: Position(41),
+            }),
+            inbox::Cleared {
+                notification_id: uuid(71).into(),
+                at: Position(42),
+            }
+            .into(),
+            inbox::AllCleared {
+                through: Position(43),
             }
             .into(),
         ],

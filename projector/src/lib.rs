@@ -18,6 +18,7 @@ mod checkpoint;
 mod desk;
 mod events_route;
 mod http;
+mod inbox_desk;
 mod keys_route;
 mod migrations;
 mod moves;

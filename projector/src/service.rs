@@ -28,10 +28,10 @@ use crate::personal::Personal;
 use crate::read_models::customers::avatar_route::{self, Gallery};
 use crate::replay::Workshop;
 use crate::worker::Worker;
-use crate::{desk, events_route, keys_route, projections_route, read_models};
+use crate::{desk, events_route, inbox_desk, keys_route, projections_route, read_models};
 
 /// Connections of the worker: one for each projection, the lease, and a rebuild beside them.
-const WORKER_CONNECTIONS_MAX: u32 = 12;
+const WORKER_CONNECTIONS_MAX: u32 = 14;
 const WORKER_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A writer that falls asleep in the middle of a batch keeps its rows locked, whoever has the lease by then; the server
 /// ends such a transaction before the lease is over.
@@ -47,7 +47,7 @@ const AREAS: [(&str, &str); 6] = [
     ("catalogue", "What can be bought now"),
     ("deliveries", "What waits for a deliverer, and what is his"),
     ("payments", "An order's money"),
-    ("notifications", "What customers were told"),
+    ("notifications", "What people are told"),
     ("reports", "What was sold, and what it earned"),
     ("events", "The log itself"),
 ];
@@ -63,7 +63,7 @@ pub struct Deps {
     pub pool: PgPool,
     /// Personal keys.
     pub vault: Vault,
-    /// For the operators' service; without it there is none.
+    /// For the services on the broker: the operators', and what command-api asks of inboxes; without it there are none.
     pub nats: Option<async_nats::Client>,
     /// Checks callers; its public key is for everybody.
     pub tokens: Arc<Tokens>,
@@ -199,19 +199,23 @@ impl Service {
 
     /// Works until the shutdown.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        let desk = async {
+        let desks = async {
             if let Some(client) = self.nats {
-                desk::run(client, self.workshop, shutdown.clone()).await;
+                tokio::join!(
+                    desk::run(client.clone(), self.workshop, shutdown.clone()),
+                    inbox_desk::run(client, self.read.pool().clone(), shutdown.clone()),
+                );
             }
         };
         tokio::join!(
             self.worker.run(shutdown.clone()),
-            desk,
+            desks,
             self.tokens
                 .revoked()
                 .watch(&self.vault, &self.clock, &shutdown),
             self.read.feed().close_at(&shutdown),
-            self.read.stock_feed().close_at(&shutdown)
+            self.read.stock_feed().close_at(&shutdown),
+            self.read.inbox_feed().close_at(&shutdown)
         );
         Ok(())
     }
@@ -248,6 +252,8 @@ pub(crate) fn api() -> ApiRouter<ReadSide> {
     let api = read_models::resources::routes(api);
     let api = read_models::payment_providers::routes(api);
     let api = read_models::inbox::routes(api);
+    let api = read_models::notification_agents::routes(api);
+    let api = read_models::notification_deliveries::routes(api);
     let api = read_models::customers::routes(api);
     let api = events_route::routes(api);
     projections_route::routes(api).each_operation(http::describe)

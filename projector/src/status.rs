@@ -190,17 +190,22 @@ impl Row {
     }
 }
 
+/// The table's first column, when no name is longer.
+const NAME_WIDTH_MIN: usize = 12;
+
 /// The list as text for people, one line a projection and one below it for what is wrong.
 pub fn as_text(projections: &[ProjectionStatus]) -> String {
+    let longest = projections.iter().map(|p| p.name.len()).max();
+    let width = longest.unwrap_or_default().max(NAME_WIDTH_MIN);
     let mut text = format!(
-        "{:<12} {:<11} {:>12} {:>10} {:>10} {:>7}\n",
+        "{:<width$} {:<11} {:>12} {:>10} {:>10} {:>7}\n",
         "NAME", "STATUS", "POSITION", "LAG", "EVENTS/S", "PARKED"
     );
     for p in projections {
         // Writing to a string does not fail.
         let _infallible = writeln!(
             text,
-            "{:<12} {:<11} {:>12} {:>10} {:>10.0} {:>7}",
+            "{:<width$} {:<11} {:>12} {:>10} {:>10.0} {:>7}",
             p.name,
             p.status.as_str(),
             p.position,

@@ -43,6 +43,8 @@ pub enum Command {
     Notifier,
     /// Stand in for a payment provider.
     PaymentSandbox(payment_sandbox::SandboxArgs),
+    /// Stand in for the services that bring mails, text messages and pushes to people, and show what they would have got.
+    MessageSandbox(message_sandbox::MessageSandboxArgs),
     /// Print a bearer token.
     Token {
         /// What the bearer may do.
@@ -74,7 +76,7 @@ pub enum Command {
         #[arg(long, value_name = "POSITION")]
         to: Option<u64>,
     },
-    /// Messages that leave the house.
+    /// Messages that leave the house: what they say, what signs them, and sending them once more.
     #[command(subcommand)]
     Notifications(NotificationsCommand),
     /// Turn an event's payload on standard input into JSON.

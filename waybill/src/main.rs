@@ -33,7 +33,7 @@ use anyhow::Context;
 use clap::Parser;
 use service_kit::{Settings, crypto};
 
-use cli::{Cli, Command, EventsCommand, ProjectionsCommand, TopologyCommand};
+use cli::{Cli, Command, EventsCommand, NotificationsCommand, ProjectionsCommand, TopologyCommand};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -76,6 +76,10 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
         Command::SagaOrchestrator => saga_orchestrator::run(settings).await?,
         Command::Notifier => notifier::run(settings).await?,
         Command::PaymentSandbox(args) => payment_sandbox::run(&args, &settings).await?,
+        Command::MessageSandbox(args) => {
+            service_kit::telemetry::init(&settings)?;
+            message_sandbox::run(&args, &settings).await?;
+        }
         Command::Token { role, subject, ttl } => {
             token::print(&settings, role.into(), subject, ttl)?
         }
@@ -94,8 +98,16 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
             return Ok(audit::run(&settings, options).await);
         }
         Command::Bench(command) => bench::run(command, &settings).await?,
-        Command::Notifications(command) => notifications::run(&settings, command).await?,
         Command::Openapi => out::line(document::openapi().to_pretty_json()?),
+        Command::Notifications(NotificationsCommand::Preview(args)) => {
+            notifications::preview(&settings, &args)?;
+        }
+        Command::Notifications(NotificationsCommand::PushKey { new }) => {
+            notifications::push_key(&settings, new.as_deref())?;
+        }
+        Command::Notifications(replay @ NotificationsCommand::Replay { .. }) => {
+            notifications::replay(&settings, replay).await?;
+        }
         Command::Decode => decode::run()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -20,6 +20,9 @@ pub struct Running {
     pub http_url: String,
     /// Base URL of the payment sandbox.
     pub sandbox_url: String,
+    /// Base URL of the message sandbox; its page is at `/messages`.
+    #[serde(default)]
+    pub messages_url: String,
 }
 
 impl Running {
@@ -97,6 +100,7 @@ mod tests {
             database_url: "postgres://x".into(),
             http_url: "http://127.0.0.1:8080".into(),
             sandbox_url: "http://127.0.0.1:12111".into(),
+            messages_url: "http://127.0.0.1:12112".into(),
         };
         assert_eq!(Running::read(dir.path()), None);
         running.write(dir.path()).unwrap();

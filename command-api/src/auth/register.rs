@@ -18,10 +18,10 @@ use super::mails;
 use crate::answer::Answer;
 use crate::body::Fields;
 use crate::command::Command;
-use crate::customers::{AccountBody, EMAIL_RULE};
+use crate::customers::{AccountBody, Channels, EMAIL_RULE};
 use crate::documents::{EmailTaken, OpenProblems};
 use crate::door::Door;
-use crate::fields::{self, PUSH_TOKEN_CHARS_MAX};
+use crate::fields;
 use crate::problem::Refusal;
 
 /// First and last name and the space between fill one name.
@@ -50,9 +50,9 @@ pub(crate) struct Register {
     #[serde(default)]
     #[schema(max_length = 10, example = "1990-12-10")]
     birth_date: Option<String>,
-    /// Where pushed messages reach the person's device.
+    /// Where pushed messages reach the person's device: its token, or a browser's subscription to Web Push as JSON.
     #[serde(default)]
-    #[schema(max_length = 1024, example = "fcm:d1Xk2mQ9")]
+    #[schema(max_length = 2048, example = "fcm:d1Xk2mQ9")]
     push_token: Option<String>,
 }
 
@@ -153,11 +153,10 @@ impl Checked {
                 .map(|phone| fields::phone(&mut validation, "/phone", &phone)),
             birth_date: filled(&body.birth_date)
                 .map(|day| fields::birth_date(&mut validation, "/birth_date", &day, today)),
-            push_token: fields::optional_line(
+            push_token: fields::push_token(
                 &mut validation,
                 "/push_token",
                 body.push_token.as_deref(),
-                PUSH_TOKEN_CHARS_MAX,
             ),
         };
         validation.finish()?;
@@ -194,6 +193,8 @@ impl Checked {
             partner_id: None,
             phone: self.phone,
             birth_date: self.birth_date,
+            notification_channels: Channels::ALL,
+            quiet_hours: None,
         }
     }
 }

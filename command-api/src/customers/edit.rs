@@ -5,11 +5,12 @@ use jiff::civil::Date;
 use uuid::Uuid;
 
 use domain::customer::{
-    ChangeEmail, ChangeProfile, ChangeRole, Command as Wanted, Customer, Details,
+    ChangeEmail, ChangeProfile, ChangeRole, ChooseChannels, Command as Wanted, Customer, Details,
 };
 use domain::partner::Partner;
 use event_schema::customer::Role as StoredRole;
 use event_schema::ids::PartnerId;
+use event_schema::notification::{Channel, QuietHours};
 use event_schema::{PersonalKey, Sealed, Version};
 use event_store::{Claim, Freshness, Stop, Work};
 use service_kit::{Caller, Problem, Validation};
@@ -19,7 +20,7 @@ use crate::answer::Answer;
 use crate::auth::mails;
 use crate::command::Command;
 use crate::door::{Door, LOG_LIMIT};
-use crate::fields::{self, NAME_CHARS_MAX, PUSH_TOKEN_CHARS_MAX};
+use crate::fields::{self, NAME_CHARS_MAX, QuietHoursBody};
 use crate::if_match::IfMatch;
 use crate::problem::{self, Refusal};
 
@@ -31,6 +32,9 @@ pub(crate) struct Edit {
     pub(crate) phone: Option<Option<String>>,
     pub(crate) birth_date: Option<Option<String>>,
     pub(crate) push_token: Option<Option<String>>,
+    /// Channels with whether the person is told things by them.
+    pub(crate) channels: Vec<(Channel, bool)>,
+    pub(crate) quiet_hours: Option<Option<QuietHoursBody>>,
     pub(crate) role: Option<StoredRole>,
     pub(crate) partner_id: Option<Option<Uuid>>,
 }
@@ -54,14 +58,37 @@ impl Edit {
             birth_date: self.birth_date.map(|day| {
                 filled(day).map(|day| fields::birth_date(validation, "/birth_date", &day, today))
             }),
-            push_token: self.push_token.map(|token| {
-                let token = token.as_deref();
-                fields::optional_line(validation, "/push_token", token, PUSH_TOKEN_CHARS_MAX)
+            push_token: self
+                .push_token
+                .map(|token| fields::push_token(validation, "/push_token", token.as_deref())),
+            quiet_hours: self.quiet_hours.map(|hours| {
+                hours.map(|hours| fields::quiet_hours(validation, "/quiet_hours", &hours).into())
             }),
             ..self
         };
         std::mem::take(validation).finish()?;
         Ok(checked)
+    }
+}
+
+impl Edit {
+    /// How the person wants to be told things, if that is a part of the edit; what it does not name stays.
+    fn chosen(&self, known: &Details) -> Option<ChooseChannels> {
+        if self.channels.is_empty() && self.quiet_hours.is_none() {
+            return None;
+        }
+        let mut off = known.channels_off.clone();
+        for (channel, on) in &self.channels {
+            off.retain(|one| one != channel);
+            if !on {
+                off.push(*channel);
+            }
+        }
+        let quiet_hours = match &self.quiet_hours {
+            None => known.quiet_hours.clone(),
+            Some(hours) => hours.clone().map(QuietHours::from),
+        };
+        Some(ChooseChannels { off, quiet_hours })
     }
 }
 
@@ -120,6 +147,9 @@ pub(crate) async fn edit(
             }
             let profile = change.profile(&known, &personal);
             work.decide::<Customer>(id, Wanted::ChangeProfile(profile))?;
+            if let Some(chosen) = edit.chosen(&known) {
+                work.decide::<Customer>(id, Wanted::ChooseChannels(chosen))?;
+            }
         }
         let state = work.state::<Customer>(id)?;
         let known = open_account(&state).map_err(Stop::rejected)?;

@@ -13,9 +13,11 @@ use uuid::Uuid;
 use domain::customer::Details;
 use event_schema::PersonalKey;
 use event_schema::customer::Role as StoredRole;
+use event_schema::notification::Channel;
 use service_kit::{Access, ApiRouter, Problem, Role, routes};
 
 use crate::door::Door;
+use crate::fields::QuietHoursBody;
 
 /// The rule that an address belongs to one customer.
 pub(crate) const EMAIL_RULE: &str = "email";
@@ -47,6 +49,40 @@ pub(crate) struct AccountBody {
     pub(crate) phone: Option<String>,
     /// Day of birth.
     pub(crate) birth_date: Option<String>,
+    /// By which ways the person is told things.
+    pub(crate) notification_channels: Channels,
+    /// When the person is left alone.
+    pub(crate) quiet_hours: Option<QuietHoursBody>,
+}
+
+/// By which ways a person is told things; the inbox has everything anyhow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = NotificationChannels)]
+pub(crate) struct Channels {
+    /// By e-mail.
+    email: bool,
+    /// By text message.
+    sms: bool,
+    /// Pushed to the device.
+    push: bool,
+}
+
+impl Channels {
+    /// Who has chosen nothing is told by every way.
+    pub(crate) const ALL: Self = Self {
+        email: true,
+        sms: true,
+        push: true,
+    };
+
+    fn without(off: &[Channel]) -> Self {
+        let on = |channel| !off.contains(&channel);
+        Self {
+            email: on(Channel::Email),
+            sms: on(Channel::Sms),
+            push: on(Channel::Push),
+        }
+    }
 }
 
 impl AccountBody {
@@ -65,6 +101,8 @@ impl AccountBody {
             partner_id: details.partner_id.map(|partner| partner.0),
             phone: optional(&details.phone)?,
             birth_date: optional(&details.birth_date)?,
+            notification_channels: Channels::without(&details.channels_off),
+            quiet_hours: details.quiet_hours.clone().map(QuietHoursBody::from),
         })
     }
 }

@@ -42,6 +42,9 @@ pub(crate) struct PartnerBody {
     verified: bool,
     /// It sells; what it offers can be bought while it is verified too.
     enabled: bool,
+    /// Why nothing is sent to `webhook_url` any more, as a short code: the partner's system said that it is gone. Enabling
+    /// the partner, or changing its data, makes it tried again.
+    webhook_disabled: Option<String>,
     /// The secret that messages to `webhook_url` are signed with; only in the answer to the command that added it.
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook_secret: Option<String>,
@@ -67,6 +70,7 @@ impl PartnerBody {
             webhook_url,
             verified,
             enabled,
+            webhook_disabled: None,
             webhook_secret: None,
         }
     }
@@ -78,7 +82,11 @@ impl PartnerBody {
                 profile,
                 verified,
                 enabled,
-            } => Some(Self::new(id, profile.clone(), *verified, *enabled)),
+                webhook_disabled,
+            } => Some(Self {
+                webhook_disabled: webhook_disabled.clone(),
+                ..Self::new(id, profile.clone(), *verified, *enabled)
+            }),
         }
     }
 }

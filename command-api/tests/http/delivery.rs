@@ -1,5 +1,7 @@
 //! From confirmed to delivered: prepared by route or signed message, taken by one, handed over by the same.
 
+use std::time::Duration;
+
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -495,6 +497,40 @@ async fn a_message_that_the_partner_did_not_sign_is_refused_and_leaves_nothing()
         .await;
     nobody.is_problem(404, "not_found");
     assert_eq!(shop.log_end().await, end);
+}
+
+#[tokio::test]
+async fn a_message_that_somebody_caught_is_good_for_five_minutes_and_signed_anew_it_is_the_same_again()
+ {
+    let shop = Shop::open().await;
+    let machine = Machine::of_a_new_partner(&shop).await;
+    let order = machine.confirmed_order().await;
+    let (at, body) = (shop.clock.now().as_second(), is_ready(order).to_string());
+    let signature = machine.sign("msg_1", at, &body);
+    let caught = || machine.send(machine.partner, "msg_1", at, &signature, &body);
+    let first = caught().await;
+    assert_eq!(first.status, 200, "{first:#?}");
+    shop.clock.advance(Duration::from_secs(299));
+    let again = caught().await;
+    assert_eq!(
+        (again.status.as_u16(), again.position()),
+        (200, first.position())
+    );
+    shop.clock.advance(Duration::from_secs(2));
+    caught().await.is_problem(400, "signature_invalid");
+    let anew = machine.says("msg_1", &is_ready(order)).await;
+    assert_eq!(
+        (anew.status.as_u16(), anew.position()),
+        (200, first.position())
+    );
+    // Dated ahead, it would be good for as long as its writer likes.
+    let ahead = shop.clock.now().as_second() + 301;
+    let signature = machine.sign("msg_2", ahead, &body);
+    let reply = machine
+        .send(machine.partner, "msg_2", ahead, &signature, &body)
+        .await;
+    reply.is_problem(400, "signature_invalid");
+    assert_eq!(shop.log_end().await, first.position());
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod smtp;
 #[cfg(test)]
 mod test_kit;
 mod twilio;
+mod webhooks;
 mod webpush;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use self::log::Log;
 pub use self::resend::Resend;
 pub use self::smtp::Smtp;
 pub use self::twilio::Twilio;
+pub use self::webhooks::Webhooks;
 pub use self::webpush::WebPush;
 use crate::outbound::{Nets, Outbound, OutboundError};
 use crate::port::Provider;
@@ -65,10 +67,13 @@ pub fn all(settings: &Settings) -> Result<Vec<Arc<dyn Provider>>, ProvidersError
     if let Some(fcm) = &settings.fcm {
         all.push(Arc::new(Fcm::new(fcm, clock.clone())?));
     }
+    let allowed = settings.webhook_allow_nets.as_deref().unwrap_or_default();
+    let outbound = Outbound::new(Nets::new(allowed))?;
     if let Some(webpush) = &settings.webpush {
-        let outbound = Outbound::new(Nets::default())?;
-        all.push(Arc::new(WebPush::new(webpush, outbound, clock)));
+        let outbound = outbound.clone();
+        all.push(Arc::new(WebPush::new(webpush, outbound, clock.clone())));
     }
+    all.push(Arc::new(Webhooks::new(outbound, clock)));
     for channel in Channel::ALL {
         if !all.iter().any(|provider| provider.channel() == channel) {
             all.push(Arc::new(Log::new(channel)));

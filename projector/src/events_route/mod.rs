@@ -5,6 +5,7 @@ mod feed;
 mod list;
 mod live;
 mod pattern;
+mod rows;
 mod shown;
 #[cfg(test)]
 mod tests;
@@ -14,8 +15,10 @@ use service_kit::{Access, ApiRouter, Role, routes};
 use crate::http::ReadSide;
 
 pub(crate) use feed::{Feed, Limits};
-pub(crate) use list::beyond;
-pub(crate) use live::{endless, last_event_id, one_line};
+pub(crate) use rows::{CHANGES_AT_ONCE, Changing, follow, message, resumed};
+
+use list::beyond;
+use live::{endless, last_event_id, one_line};
 
 const ALLOWED: Access = Access::Roles(&[Role::Admin]);
 

@@ -30,6 +30,12 @@ const STOCK_LIMITS: Limits = Limits {
     stay_max: Duration::from_secs(60 * 60),
 };
 
+/// Every customer may follow his inbox. Each look is two small queries, a few times a second at most.
+const INBOX_LIMITS: Limits = Limits {
+    readers_max: 256,
+    ..STOCK_LIMITS
+};
+
 /// What handlers need. Cheap to clone.
 #[derive(Clone)]
 pub struct ReadSide(Arc<Parts>);
@@ -41,6 +47,7 @@ pub(crate) struct Parts {
     pub moves: Moves,
     pub feed: Feed,
     pub stock_feed: Feed,
+    pub inbox_feed: Feed,
     pub provider: Arc<str>,
 }
 
@@ -61,6 +68,7 @@ impl ReadSide {
             moves,
             feed: Feed::default(),
             stock_feed: Feed::new(STOCK_LIMITS),
+            inbox_feed: Feed::new(INBOX_LIMITS),
             provider: Arc::from(provider),
         }))
     }
@@ -83,6 +91,7 @@ impl ReadSide {
             moves,
             feed: Feed::new(limits),
             stock_feed: Feed::new(limits),
+            inbox_feed: Feed::new(limits),
             provider,
         }))
     }
@@ -103,6 +112,11 @@ impl ReadSide {
     /// The readers of the stocks.
     pub(crate) fn stock_feed(&self) -> &Feed {
         &self.0.stock_feed
+    }
+
+    /// The readers of their inboxes.
+    pub(crate) fn inbox_feed(&self) -> &Feed {
+        &self.0.inbox_feed
     }
 
     pub(crate) fn moves(&self) -> &Moves {

@@ -4,6 +4,8 @@ pub mod catalogue;
 pub mod customers;
 pub mod inbox;
 pub mod inventory;
+pub mod notification_agents;
+pub mod notification_deliveries;
 pub mod orders;
 pub mod payment_providers;
 pub mod resources;
@@ -21,6 +23,8 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
         Arc::new(customers::Customers),
         Arc::new(inbox::Inbox),
         Arc::new(inventory::Inventory),
+        Arc::new(notification_agents::NotificationAgents),
+        Arc::new(notification_deliveries::NotificationDeliveries),
         Arc::new(orders::Orders),
         Arc::new(payment_providers::PaymentProviders),
         Arc::new(resources::Resources),
@@ -35,6 +39,8 @@ pub(crate) fn migrations() -> impl Iterator<Item = Embedded> {
         customers::MIGRATIONS,
         inbox::MIGRATIONS,
         inventory::MIGRATIONS,
+        notification_agents::MIGRATIONS,
+        notification_deliveries::MIGRATIONS,
         orders::MIGRATIONS,
         payment_providers::MIGRATIONS,
         resources::MIGRATIONS,

@@ -1,5 +1,6 @@
 //! A shop for tests: a real Postgres, a log in memory, the worker running, queries over the whole HTTP stack.
 
+pub mod live;
 pub mod stories;
 
 use std::collections::BTreeMap;

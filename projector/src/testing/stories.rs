@@ -10,8 +10,8 @@ use event_schema::ids::{
 };
 use event_schema::order::{CancelReason, Line, PaymentMethod};
 use event_schema::{
-    Currency, Money, SagaDef, Timestamp, customer, inventory, offer, order, partner, payment,
-    product,
+    Currency, Money, Position, SagaDef, Timestamp, customer, inbox, inventory, offer, order,
+    partner, payment, product,
 };
 
 use super::{Happening, Shop, to};
@@ -120,6 +120,29 @@ pub async fn customer(shop: &Shop, id: Uuid, name: &str) -> Happening {
         role: customer::Role::Customer,
     };
     to(id, [customer::Event::from(added)])
+}
+
+/// Somebody has read a notification of what happened at a position.
+pub fn read(person: Uuid, notification: Uuid, at: Position) -> Happening {
+    let read = inbox::Read {
+        notification_id: notification.into(),
+        at,
+    };
+    to(person, [inbox::Event::from(read)])
+}
+
+/// Somebody has cleared a notification of what happened at a position.
+pub fn cleared(person: Uuid, notification: Uuid, at: Position) -> Happening {
+    let cleared = inbox::Cleared {
+        notification_id: notification.into(),
+        at,
+    };
+    to(person, [inbox::Event::from(cleared)])
+}
+
+/// Somebody has cleared everything up to a position.
+pub fn all_cleared(person: Uuid, through: Position) -> Happening {
+    to(person, [inbox::Event::from(inbox::AllCleared { through })])
 }
 
 /// An order of two of a product at 8.50 each.

@@ -33,7 +33,12 @@ const TABLE: &[(&str, &[Role], bool)] = &[
     ),
     ("/v1/me", &Role::ALL, false),
     ("/v1/me/avatar", &Role::ALL, false),
+    ("/v1/notification-agents", &[Role::Admin], false),
+    ("/v1/notification-deliveries", &[Role::Admin], false),
+    ("/v1/notification-deliveries/{id}", &[Role::Admin], false),
     ("/v1/notifications", &Role::ALL, false),
+    ("/v1/notifications/live", &Role::ALL, false),
+    ("/v1/notifications/unread", &Role::ALL, false),
     (
         "/v1/orders",
         &[Role::Customer, Role::Partner, Role::Admin],

@@ -6,8 +6,9 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use event_schema::Position;
 use event_store::{JetStreamStore, topology};
-use serde_json::Value;
+use serde_json::{Value, json};
 use service_kit::Shutdown;
+use uuid::Uuid;
 
 use super::fixtures::a_busy_day;
 use crate::testing::{PATIENCE, Shop, eventually};
@@ -45,6 +46,21 @@ async fn request(
     }
 }
 
+/// What command-api asks of an inbox.
+fn asks(person: Uuid, notification: Option<Uuid>) -> String {
+    let mut question = json!({"person": person, "partner_id": null, "admin": false});
+    if let Some(id) = notification {
+        question["notification_id"] = json!(id);
+    }
+    question.to_string()
+}
+
+/// Whether a line of a table begins so.
+fn says(text: &str, name: &str, status: &str) -> bool {
+    let begins = |line: &str| line.split_whitespace().take(2).eq([name, status]);
+    text.lines().any(begins)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_is_projected_and_operators_look_at_it_with_the_plain_nats_command() {
     let server = tokio::task::spawn_blocking(dev_servers::NatsServer::temporary)
@@ -63,14 +79,14 @@ async fn a_stream_is_projected_and_operators_look_at_it_with_the_plain_nats_comm
     let shutdown = Shutdown::new();
     let running = tokio::spawn(service.run(shutdown.clone()));
 
-    let orders = a_busy_day(&shop, 4).await;
+    let orders_placed = a_busy_day(&shop, 4).await;
     let names: Vec<&str> = read_models::all()
         .iter()
         .map(|projection| projection.name())
         .collect();
     let Position(end) = shop.wait_until_caught_up(&names).await;
     let rows = shop.rows().await;
-    assert_eq!(rows["orders"].len(), orders.len());
+    assert_eq!(rows["orders"].len(), orders_placed.len());
 
     eventually("the service answers", async || {
         client
@@ -81,10 +97,11 @@ async fn a_stream_is_projected_and_operators_look_at_it_with_the_plain_nats_comm
     })
     .await;
     let text = request(&client, "projections.ls", "", false).await.unwrap();
-    assert!(text.contains("orders       live"), "{text}");
+    assert!(says(&text, "orders", "live"), "{text}");
     let json: Value =
         serde_json::from_str(&request(&client, "projections.ls", "", true).await.unwrap()).unwrap();
-    let orders = &json["data"][4];
+    let listed = json["data"].as_array().unwrap();
+    let orders = listed.iter().find(|one| one["name"] == "orders").unwrap();
     assert_eq!(
         (
             orders["name"].as_str(),
@@ -123,12 +140,8 @@ async fn a_stream_is_projected_and_operators_look_at_it_with_the_plain_nats_comm
         .await
         .unwrap();
     assert_eq!(text, "inbox is paused\n");
-    assert!(
-        request(&client, "projections.ls", "", false)
-            .await
-            .unwrap()
-            .contains("inbox        paused")
-    );
+    let text = request(&client, "projections.ls", "", false).await.unwrap();
+    assert!(says(&text, "inbox", "paused"), "{text}");
     request(&client, "projections.resume", "inbox", false)
         .await
         .unwrap();
@@ -140,6 +153,44 @@ async fn a_stream_is_projected_and_operators_look_at_it_with_the_plain_nats_comm
         ("projections.rebuild", "{\"nam", "400"),
     ] {
         let (said, text) = request(&client, subject, body, false).await.unwrap_err();
+        assert_eq!(said, code, "{subject} {body}: {text}");
+    }
+
+    // Whether a notification is somebody's, for those who have no rows.
+    let order = &orders_placed[0];
+    let person = order.customer;
+    let newest = request(&client, "inbox.newest", &asks(person, None), false)
+        .await
+        .unwrap();
+    let newest: Value = serde_json::from_str(&newest).unwrap();
+    let id: (Uuid, i64) = sqlx::query_as(
+        "select id, position from read.notifications where recipient = $1 order by position desc limit 1",
+    )
+    .bind(person)
+    .fetch_one(&shop.pool)
+    .await
+    .unwrap();
+    assert_eq!(newest["position"], id.1);
+    let found = request(&client, "inbox.find", &asks(person, Some(id.0)), false).await;
+    assert_eq!(
+        serde_json::from_str::<Value>(&found.unwrap()).unwrap()["position"],
+        id.1
+    );
+    let nobody = request(&client, "inbox.newest", &asks(Uuid::now_v7(), None), false).await;
+    assert_eq!(nobody.unwrap(), r#"{"position":null}"#);
+    for (subject, body, code) in [
+        ("inbox.find", asks(Uuid::now_v7(), Some(id.0)), "404"),
+        ("inbox.find", asks(person, Some(Uuid::now_v7())), "404"),
+        ("inbox.find", asks(person, None), "400"),
+        (
+            "inbox.delivery",
+            json!({"delivery_id": id.0}).to_string(),
+            "404",
+        ),
+        ("inbox.newest", "somebody".into(), "400"),
+        ("inbox.newest", " ".repeat(2_000), "400"),
+    ] {
+        let (said, text) = request(&client, subject, &body, false).await.unwrap_err();
         assert_eq!(said, code, "{subject} {body}: {text}");
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use event_schema::{Position, Recorded, Subject, Version};
+use event_schema::{Position, Recorded, Subject, Version, customer};
 use event_store::{
     AppendError, EventStore, Freshness, Group, History, InMemoryStore, LoadError, LogEnd,
     LogIdentity, Subscription, Waiting,
@@ -15,8 +15,10 @@ use uuid::Uuid;
 
 use crate::projection::{ApplyError, Batch, Projection, Table};
 use crate::read_models::orders::Orders;
-use crate::testing::Shop;
-use crate::testing::stories::{AnOrder, customer, offer, partner, product, received};
+use crate::testing::stories::{
+    AnOrder, all_cleared, cleared, customer, offer, partner, product, read, received,
+};
+use crate::testing::{Shop, to};
 
 /// Customers, partners, products, stock and orders with every ending: a few hundred events.
 pub async fn a_busy_day(shop: &Shop, orders: usize) -> Vec<AnOrder> {
@@ -35,8 +37,8 @@ pub async fn a_busy_day(shop: &Shop, orders: usize) -> Vec<AnOrder> {
             product: mug,
             ..AnOrder::new()
         };
-        shop.happens([customer(shop, order.customer, &format!("customer {number}")).await])
-            .await;
+        let added = customer(shop, order.customer, &format!("customer {number}")).await;
+        let welcome = shop.happens([added]).await;
         shop.happens(order.by_card(shop).await).await;
         match number % 3 {
             0 => {
@@ -52,9 +54,33 @@ pub async fn a_busy_day(shop: &Shop, orders: usize) -> Vec<AnOrder> {
                 shop.happens(order.voided()).await;
             }
         }
+        tidies_up(shop, &order, number, welcome).await;
         placed.push(order);
     }
     placed
+}
+
+/// What people do with their inboxes: some read, some clear one, some clear all, and some of those are told more later.
+async fn tidies_up(shop: &Shop, order: &AnOrder, number: usize, welcome: Position) {
+    let (person, first) = (order.customer, Uuid::from_u128(number as u128));
+    match number % 5 {
+        0 => drop(shop.happens([read(person, first, welcome)]).await),
+        1 => {
+            shop.happens([read(person, first, welcome)]).await;
+            shop.happens([cleared(person, first, welcome)]).await;
+        }
+        2 => {
+            shop.happens([all_cleared(person, welcome)]).await;
+            let end = shop.store.end().await.unwrap().position;
+            shop.happens([all_cleared(person, end)]).await;
+        }
+        3 => drop(shop.happens([to(person, [erased()])]).await),
+        _ => {}
+    }
+}
+
+fn erased() -> customer::Event {
+    customer::Erased {}.into()
 }
 
 /// What becomes of a confirmed order: some are prepared, taken, delivered; of some, money goes back.

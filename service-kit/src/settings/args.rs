@@ -14,8 +14,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::reader::Reader;
 use super::values::{
-    default_instance, parse_avatar_place, parse_http_url, parse_instance, parse_nets,
-    parse_origins, parse_switch,
+    default_instance, parse_allowed_nets, parse_avatar_place, parse_http_url, parse_instance,
+    parse_nets, parse_origins, parse_switch,
 };
 use super::{
     AvatarPlace, FirstAdmin, InvalidSettings, LogFormat, OidcSettings, PaymentSettings, Settings,
@@ -255,6 +255,15 @@ pub struct SettingsArgs {
         global = true
     )]
     pub webpush_subject: Option<String>,
+    /// Private networks that partners' webhooks and browsers' push services may be in, separated by commas
+    /// [default: none; `up`: 127.0.0.0/8].
+    #[arg(
+        long,
+        env = "WAYBILL_WEBHOOK_ALLOW_NETS",
+        value_name = "CIDR,…|none",
+        global = true
+    )]
+    pub webhook_allow_nets: Option<String>,
     /// Base address of a Stripe-compatible API [default: the sandbox].
     #[arg(long, env = "WAYBILL_PAYMENT_URL", value_name = "URL", global = true)]
     pub payment_url: Option<String>,
@@ -444,6 +453,11 @@ impl SettingsArgs {
             sms: self.sms(reader),
             fcm: self.fcm(reader),
             webpush: self.webpush(reader),
+            webhook_allow_nets: reader.optional(
+                "WAYBILL_WEBHOOK_ALLOW_NETS",
+                self.webhook_allow_nets.as_deref(),
+                parse_allowed_nets,
+            ),
             public_url,
             trusted_hops: reader.value(
                 "WAYBILL_TRUSTED_HOPS",

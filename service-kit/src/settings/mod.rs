@@ -70,6 +70,8 @@ pub struct Settings {
     pub fcm: Option<FcmSettings>,
     /// Pushes to browsers.
     pub webpush: Option<WebPushSettings>,
+    /// Private networks that may be called although other people name the address, if something was said about them.
+    pub webhook_allow_nets: Option<Vec<IpNet>>,
     /// A Stripe-compatible payment provider; without one the sandbox is used.
     pub payment: Option<PaymentSettings>,
     /// After this long without an answer a payment's outcome is unknown.
@@ -207,6 +209,11 @@ impl fmt::Display for InvalidSettings {
 #[error("{0} is not set; set it, or use `waybill up`, which starts the servers for you")]
 pub struct MissingSetting(pub &'static str);
 
+fn shown_nets(nets: &[IpNet]) -> String {
+    let shown: Vec<_> = nets.iter().map(IpNet::to_string).collect();
+    shown.join(",")
+}
+
 impl Settings {
     /// The NATS servers.
     ///
@@ -275,13 +282,9 @@ impl Settings {
             ("WAYBILL_TRUSTED_HOPS", self.trusted_hops.to_string()),
             (
                 "WAYBILL_ADMIN_NETS",
-                self.admin_nets.as_ref().map_or_else(
-                    || "all".to_owned(),
-                    |nets| {
-                        let shown: Vec<_> = nets.iter().map(IpNet::to_string).collect();
-                        shown.join(",")
-                    },
-                ),
+                self.admin_nets
+                    .as_ref()
+                    .map_or_else(|| "all".to_owned(), |nets| shown_nets(nets)),
             ),
             (
                 "WAYBILL_CORS_ORIGINS",
@@ -341,6 +344,13 @@ impl Settings {
             (
                 "WAYBILL_WEBPUSH_SUBJECT",
                 text(self.webpush.as_ref().map(|push| push.subject.clone())),
+            ),
+            (
+                "WAYBILL_WEBHOOK_ALLOW_NETS",
+                match self.webhook_allow_nets.as_deref().unwrap_or_default() {
+                    [] => "none".to_owned(),
+                    nets => shown_nets(nets),
+                },
             ),
             (
                 "WAYBILL_PAYMENT_URL",

@@ -77,6 +77,19 @@ pub(super) fn parse_nets(text: &str) -> Result<Option<Vec<IpNet>>, String> {
         .map(Some)
 }
 
+/// `none`, or networks separated by commas. Everything is never one of them: that would be no guard at all.
+pub(super) fn parse_allowed_nets(text: &str) -> Result<Vec<IpNet>, String> {
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    match parse_nets(text)? {
+        Some(nets) if nets.iter().all(|net| net.prefix_len() > 0) => Ok(nets),
+        _ => Err(format!(
+            "`{text}` is everything; name the networks, such as 10.1.0.0/16, or none"
+        )),
+    }
+}
+
 /// `*`, or origins separated by commas.
 pub(super) fn parse_origins(text: &str) -> Result<CorsOrigins, String> {
     if text == "*" {
@@ -271,6 +284,15 @@ mod tests {
         assert_eq!(nets.len(), 3);
         assert_eq!(nets[1].to_string(), "192.0.2.7/32");
         assert!(parse_nets("10.0.0.0/8,").is_err());
+    }
+
+    #[test]
+    fn allowed_networks_are_none_or_a_list_and_never_everything() {
+        assert_eq!(parse_allowed_nets("none").unwrap(), []);
+        assert_eq!(parse_allowed_nets("10.1.0.0/16, ::1").unwrap().len(), 2);
+        for text in ["all", "0.0.0.0/0", "10.0.0.0/8,::/0", "", "lan"] {
+            assert!(parse_allowed_nets(text).is_err(), "{text}");
+        }
     }
 
     #[test]

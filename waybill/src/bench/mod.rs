@@ -7,6 +7,7 @@ mod append;
 mod cores;
 mod ground;
 mod load;
+mod notify;
 mod options;
 mod project;
 mod race;
@@ -41,7 +42,10 @@ pub async fn run(command: BenchCommand, settings: &Settings) -> anyhow::Result<(
     shutdown.listen_for_signals()?;
     let needs = match &command {
         BenchCommand::Append(_) | BenchCommand::Load(_) => Needs::Broker,
-        BenchCommand::Project(_) | BenchCommand::Replay(_) | BenchCommand::Saga(_) => Needs::Both,
+        BenchCommand::Project(_)
+        | BenchCommand::Replay(_)
+        | BenchCommand::Saga(_)
+        | BenchCommand::Notify(_) => Needs::Both,
     };
     let ground = Ground::open(&common, settings, needs).await?;
     let until = Instant::now() + common.time();
@@ -73,6 +77,7 @@ async fn measure(
         BenchCommand::Replay(options) => replay::run(options, ground, until).await,
         BenchCommand::Load(options) => load::run(options, ground, until).await,
         BenchCommand::Saga(options) => saga::run(options, ground, until).await,
+        BenchCommand::Notify(options) => notify::run(options, ground, until).await,
     }
 }
 

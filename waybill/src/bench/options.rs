@@ -18,6 +18,8 @@ pub enum BenchCommand {
     Load(LoadOptions),
     /// Orders from placed to confirmed over HTTP, with the payment sandbox.
     Saga(SagaOptions),
+    /// Notifications from intended to settled through a notifier of its own, with a mail API that is slow and fails.
+    Notify(NotifyOptions),
 }
 
 /// What all of them have.
@@ -125,6 +127,22 @@ pub struct SagaOptions {
     pub kill_every: Option<Duration>,
 }
 
+/// Notifications.
+#[derive(Debug, Args)]
+pub struct NotifyOptions {
+    #[command(flatten)]
+    pub common: Common,
+    /// How many.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub notifications: u32,
+    /// How long the mail API takes to answer, at most a minute.
+    #[arg(long, default_value = "200ms", value_parser = service_kit::settings::parse_duration)]
+    pub latency: Duration,
+    /// Each n-th call of it fails; 0 is none.
+    #[arg(long, default_value_t = 10)]
+    pub fail_every: u32,
+}
+
 impl BenchCommand {
     /// What all of them have.
     pub fn common(&self) -> &Common {
@@ -134,6 +152,7 @@ impl BenchCommand {
             Self::Replay(options) => &options.common,
             Self::Load(options) => &options.common,
             Self::Saga(options) => &options.common,
+            Self::Notify(options) => &options.common,
         }
     }
 }

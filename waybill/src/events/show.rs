@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use domain::assignment::Assignment;
 use domain::customer::Customer;
 use domain::fulfilment::Fulfilment;
+use domain::inbox::Inbox;
 use domain::inventory::Inventory;
 use domain::notification::Notification;
 use domain::notification_agent::NotificationAgent;
@@ -42,6 +43,7 @@ const KINDS: &[(&str, Fold)] = &[
         <PaymentProvider as Decider>::Event::AGGREGATE,
         fold::<PaymentProvider>,
     ),
+    (<Inbox as Decider>::Event::AGGREGATE, fold::<Inbox>),
     (
         <Fulfilment as Decider>::Event::AGGREGATE,
         fold::<Fulfilment>,

@@ -56,7 +56,7 @@ pub async fn run(settings: &Settings, what: What) -> anyhow::Result<()> {
     let admin_token = token(Role::Admin, demo::admin_id())?;
     match what {
         What::Demo => {
-            demo::seed(&sender, &admin_token, &executor).await?;
+            demo::seed(&sender, &admin_token, &executor, None).await?;
             out::line("the demo shop is there");
         }
         What::Scale(count) => {

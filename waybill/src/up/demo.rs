@@ -5,6 +5,7 @@
 
 use anyhow::bail;
 use axum::http::Method;
+use domain::partner::Partner;
 use domain::resource::Resource;
 use event_schema::ids::derived;
 use event_store::{Executor, Freshness};
@@ -14,6 +15,7 @@ use service_kit::crypto::command_id;
 use service_kit::settings::FirstAdmin;
 use uuid::Uuid;
 
+use super::messages::Messages;
 use crate::handles::Handles;
 use crate::seed::{Order, Sender};
 
@@ -79,6 +81,10 @@ const CUSTOMERS: &[(&str, &str)] = &[
     ("Grace Hopper", "grace@example.com"),
 ];
 
+/// How the first of them is reached, besides by mail.
+const PHONE: &str = "+49 30 7654321";
+const PUSH_TOKEN: &str = "demo-phone-of-ada";
+
 /// Cloud resources that customers can be given: name, type, region.
 const RESOURCES: &[(&str, &str, &str)] = &[
     ("Lambda", "function", "us-west-1"),
@@ -131,8 +137,14 @@ pub fn admin_login(handles: &Handles) -> String {
     }
 }
 
-/// Seeds the demo shop unless that was finished before.
-pub async fn seed(sender: &Sender, admin_token: &str, executor: &Executor) -> anyhow::Result<Demo> {
+/// Seeds the demo shop unless that was finished before. With a message sandbox its seller has a system there, and its
+/// first customer a phone that is pushed to.
+pub async fn seed(
+    sender: &Sender,
+    admin_token: &str,
+    executor: &Executor,
+    messages: Option<&Messages>,
+) -> anyhow::Result<Demo> {
     let admin = admin_id();
     let created = |verb: &str, key: &str| command_id(admin, verb, &idempotency_key(key));
     let demo = Demo {
@@ -144,6 +156,9 @@ pub async fn seed(sender: &Sender, admin_token: &str, executor: &Executor) -> an
     let last = created("resources.add", &resource_key(LAST_RESOURCE.0));
     let known = executor.load::<Resource>(last, Freshness::Leader).await?;
     if known.version.0 > 0 {
+        if let Some(messages) = messages {
+            follow_the_sandbox(sender, admin_token, executor, &demo, messages).await?;
+        }
         return Ok(demo);
     }
     let send = |method: Method, path: String, key: &str, body: Value| {
@@ -186,11 +201,50 @@ pub async fn seed(sender: &Sender, admin_token: &str, executor: &Executor) -> an
         let body = json!({"name": name, "email": email});
         post("/v1/customers".into(), email, body).await?;
     }
+    if let Some(messages) = messages {
+        let path = format!("/v1/partners/{}", demo.partner);
+        let webhook_url = messages.seller_webhook();
+        // The port is part of the key: it may be another one when a seed that was broken off is finished.
+        let body = json!({"webhook_url": webhook_url});
+        send(Method::PATCH, path, &format!("webhook-{webhook_url}"), body).await?;
+        let path = format!("/v1/customers/{}", demo.customer);
+        let body = json!({"phone": PHONE, "push_token": PUSH_TOKEN});
+        send(Method::PATCH, path, "phone", body).await?;
+    }
     for (name, kind, region) in RESOURCES.iter().chain([&LAST_RESOURCE]) {
         let body = json!({"name": name, "type": kind, "region": region});
         post("/v1/resources".into(), &resource_key(name), body).await?;
     }
     Ok(demo)
+}
+
+/// The sandbox may have another port than in the last run. A webhook that somebody has set or taken away is his.
+async fn follow_the_sandbox(
+    sender: &Sender,
+    admin_token: &str,
+    executor: &Executor,
+    demo: &Demo,
+    messages: &Messages,
+) -> anyhow::Result<()> {
+    let partner = executor
+        .load::<Partner>(demo.partner, Freshness::Leader)
+        .await?;
+    let wanted = messages.seller_webhook();
+    let known = partner
+        .state
+        .profile()
+        .and_then(|profile| profile.webhook_url.clone());
+    if known.is_some_and(|known| known != wanted && Messages::was_seller_webhook(&known)) {
+        let order = Order {
+            method: Method::PATCH,
+            path: format!("/v1/partners/{}", demo.partner),
+            token: admin_token,
+            key: Uuid::now_v7().to_string(),
+            body: json!({"webhook_url": wanted}),
+        };
+        sender.send(&order).await?;
+    }
+    Ok(())
 }
 
 /// Keys are visible ASCII without spaces.

@@ -2,6 +2,7 @@
 //! a story to try. Ctrl-C ends all of it; kill -9 leaves nothing that stops the next start.
 
 pub mod demo;
+mod messages;
 mod sandbox;
 pub mod servers;
 mod story;
@@ -25,6 +26,7 @@ use crate::handles::{self, Handles};
 use crate::running::Running;
 use crate::seed::Sender;
 use crate::{migrate, out};
+use messages::Messages;
 use servers::{FolderLock, Servers};
 use story::Story;
 
@@ -80,12 +82,17 @@ async fn shop(
         opened = open(settings, &listener, lifetimes) => opened?,
         () = shutdown.begun() => return Ok(lifetimes.ended(Duration::ZERO).await?),
     };
-    let (handles, served, running) = opened;
+    let Opened {
+        handles,
+        messages,
+        served,
+        running,
+    } = opened;
     let greeting = {
         let (shutdown, settings) = (shutdown.clone(), Arc::clone(settings));
         async move {
             tokio::select! {
-                told = tell(&handles, &running, &settings) => told,
+                told = tell(&handles, &running, &messages, &settings) => told,
                 () = shutdown.begun() => Ok(()),
             }
         }
@@ -94,12 +101,22 @@ async fn shop(
     process::serve_until_ended(settings, listener, served, Router::new(), lifetimes).await
 }
 
+/// A shop that is about to be served.
+struct Opened {
+    handles: Handles,
+    messages: Messages,
+    served: Served,
+    running: Running,
+}
+
 /// Migrates, connects and starts all services.
 async fn open(
-    settings: &Arc<Settings>,
+    settings: &Settings,
     listener: &TcpListener,
     lifetimes: &Lifetimes,
-) -> anyhow::Result<(Handles, Served, Running)> {
+) -> anyhow::Result<Opened> {
+    let (messages, settings) = messages::start(settings, lifetimes).await?;
+    let settings = &Arc::new(settings);
     let http_url = format!("http://{}", listener.local_addr()?);
     topology::migrate(
         &nats::connect(settings, "migrate").await?,
@@ -128,10 +145,16 @@ async fn open(
         database_url: settings.database_url()?.expose_secret().to_owned(),
         http_url,
         sandbox_url: provider.url.clone(),
+        messages_url: messages.url.clone(),
     };
     let served = services(&handles, provider, lifetimes).await?;
     running.write(&settings.data_dir)?;
-    Ok((handles, served, running))
+    Ok(Opened {
+        handles,
+        messages,
+        served,
+        running,
+    })
 }
 
 /// The services on shared handles, as seven processes would run them.
@@ -207,13 +230,19 @@ async fn services(
 }
 
 /// Seeds the demo shop and prints the story.
-async fn tell(handles: &Handles, running: &Running, settings: &Settings) -> anyhow::Result<()> {
+async fn tell(
+    handles: &Handles,
+    running: &Running,
+    messages: &Messages,
+    settings: &Settings,
+) -> anyhow::Result<()> {
     let token = |role, subject| handles.tokens.issue(role, subject, STORY_TOKEN_TTL);
     let admin_token = token(Role::Admin, demo::admin_id())?;
     let demo = demo::seed(
         &Sender::http(&running.http_url)?,
         &admin_token,
         &handles.executor,
+        Some(messages),
     )
     .await?;
     let customer_token = token(Role::Customer, demo.customer)?;
@@ -227,8 +256,14 @@ async fn tell(handles: &Handles, running: &Running, settings: &Settings) -> anyh
         admin_token: &admin_token,
         customer_token: &customer_token,
         admin: &demo::admin_login(handles),
+        messages_page: &messages.page(),
         demo: &demo,
     };
     story.lines().iter().for_each(out::line);
     Ok(())
+}
+
+/// Where partners' systems may be when nothing else is said: on this machine.
+fn loopback() -> ipnet::IpNet {
+    ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::new(127, 0, 0, 0), 8).into()
 }

@@ -20,7 +20,7 @@ pub async fn start(
     http_url: &str,
     lifetimes: &Lifetimes,
 ) -> anyhow::Result<ProviderAccount> {
-    let listener = listen(&settings.data_dir).await?;
+    let listener = listen(&settings.data_dir, "sandbox.port").await?;
     let account = ProviderAccount::sandbox(&format!("http://{}", listener.local_addr()?), key);
     let callback = format!("{http_url}/v1/webhooks/payments/{}", account.id);
     let config = Config::new(
@@ -38,9 +38,9 @@ pub async fn start(
     Ok(account)
 }
 
-/// The port of the last run when it is still free, else any.
-async fn listen(data_dir: &Path) -> anyhow::Result<TcpListener> {
-    let file = data_dir.join("sandbox.port");
+/// The port of the last run, which is noted in a file, when it is still free; else any.
+pub(super) async fn listen(data_dir: &Path, file: &str) -> anyhow::Result<TcpListener> {
+    let file = data_dir.join(file);
     let last: u16 = std::fs::read_to_string(&file)
         .ok()
         .and_then(|text| text.trim().parse().ok())
@@ -48,9 +48,7 @@ async fn listen(data_dir: &Path) -> anyhow::Result<TcpListener> {
     let bind = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let listener = match bind(last).await {
         Ok(listener) => listener,
-        Err(_) => bind(0)
-            .await
-            .context("no free port for the payment sandbox")?,
+        Err(_) => bind(0).await.context("no free port for a sandbox")?,
     };
     let port = listener.local_addr()?.port();
     std::fs::write(&file, port.to_string())

@@ -20,6 +20,8 @@ pub struct Story<'a> {
     pub customer_token: &'a str,
     /// How to sign in as the first admin.
     pub admin: &'a str,
+    /// Where what people are sent is shown.
+    pub messages_page: &'a str,
     /// The seeded shop.
     pub demo: &'a Demo,
 }
@@ -29,6 +31,7 @@ impl Story<'_> {
     fn preparation(&self) -> Vec<String> {
         vec![
             format!("export URL={} NATS_URL={} WAYBILL_DATA_DIR={}", self.http_url, self.nats_url, self.data_dir),
+            format!("export MESSAGES={}", self.messages_page),
             format!("export ADMIN={}", self.admin_token),
             format!("export CUSTOMER={}", self.customer_token),
             format!("export PARTNER={} LAMP={} BELL={}", self.demo.partner, self.demo.lamp, self.demo.bell),
@@ -80,7 +83,13 @@ impl Story<'_> {
                     "sleep 15; get /v1/orders/$ORDER $CUSTOMER".into(),
                 ],
             ),
-            ("What the customer was told", vec!["get /v1/notifications $CUSTOMER".into()]),
+            (
+                "What the customer was told: in his inbox, and by mail, text message and push; what the seller's system got",
+                vec![
+                    "get /v1/notifications $CUSTOMER".into(),
+                    "curl -sS \"$MESSAGES.json?order=$HAPPY\"; echo".into(),
+                ],
+            ),
         ]
     }
 
@@ -91,6 +100,10 @@ impl Story<'_> {
             format!(
                 "Waybill is ready: {}  (documentation at {}/docs)",
                 self.http_url, self.http_url
+            ),
+            format!(
+                "Mails, text messages, pushes and webhooks are shown at {}",
+                self.messages_page
             ),
             "Paste these lines into a shell; Ctrl-C here ends everything.".into(),
             String::new(),

@@ -279,6 +279,32 @@ async fn saga_places_orders_and_loses_none_to_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn notify_tells_everybody_once_although_one_call_in_four_fails() {
+    let arguments = [
+        "notify",
+        "--seconds",
+        "30",
+        "--notifications",
+        "60",
+        "--latency",
+        "20ms",
+        "--fail-every",
+        "4",
+    ];
+    let report = report(&arguments).await;
+    let ours = row(&report, "ours.notifications");
+    assert_eq!(ours["count"], 60, "{ours}");
+    assert_eq!(ours["also"]["statuses"]["sent"], 60, "{ours}");
+    assert_eq!(ours["also"]["duplicates"], 0, "{ours}");
+    assert!(ours["also"]["attempts"].as_u64().unwrap() > 60, "{ours}");
+    assert!(
+        ours["also"]["peak_memory_mib"].as_u64().unwrap() > 0,
+        "{ours}"
+    );
+    assert!(has_ratio(&report, "ours.notifications/raw.calls"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_reads_a_table() {
     let text = bench(&[
         "append",

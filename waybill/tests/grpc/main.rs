@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod notifications;
 mod orders;
 mod raw;
 mod tools;
@@ -68,6 +69,7 @@ async fn the_shop_speaks_grpc_on_the_port_of_http() {
     orders::an_order_is_placed_followed_and_confirmed(&mut shop).await;
     orders::refusals_have_their_code_and_their_details(&mut shop).await;
     orders::stocks_are_followed_as_they_change(&mut shop).await;
+    notifications::an_inbox_is_read_and_cleared_and_followed_meanwhile(&mut shop).await;
     access::every_rpc_has_its_rule(&mut shop).await;
     let channel = channel(&shop.url()).await;
     let token = shop.exported("CUSTOMER");

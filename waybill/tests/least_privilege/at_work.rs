@@ -117,6 +117,15 @@ async fn every_role_does_its_work_with_its_own_credentials() {
         .await;
     assert_eq!(verified.ok()["same"], true);
 
+    // So is whose a notification is.
+    let inbox = reader.get("/v1/notifications").await.ok();
+    let newest = inbox["data"][0]["id"].as_str().unwrap();
+    let path = format!("/v1/notifications/{newest}/read");
+    let read = buyer.post(&path, &json!({})).await;
+    assert_eq!(read.status, 204, "{read:?}");
+    let cleared = testkit::answer(buyer.request(Method::DELETE, "/v1/notifications")).await;
+    assert_eq!(cleared.status, 204, "{cleared:?}");
+
     // The log can be carried away by who moves house, and by nobody who works here.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log");

@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod inbox;
 mod one_key;
 mod others;
 mod route;

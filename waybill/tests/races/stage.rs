@@ -154,6 +154,13 @@ impl Stage {
             "set_payment_provider" => {
                 json!({"id": "sandbox", "title": fresh, "active": true, "checkout": true})
             }
+            "replay_partner_webhooks" => json!({
+                "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z",
+            }),
+            "set_notification_agent" => json!({
+                "name": fresh, "kinds": ["order_ready"], "priority": "low", "channels": [{"channel": "email"}],
+                "active": false,
+            }),
             "place_order" => json!({
                 "quote_id": self.quote().await, "payment": {"method": "card", "token": "pm_card_visa"},
             }),

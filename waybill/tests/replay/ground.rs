@@ -195,3 +195,9 @@ pub async fn confirmed(person: &Person, partner: &str, product: &str) -> String 
     person.order_becomes(&order, "confirmed").await;
     order
 }
+
+/// Every read model there is.
+pub fn names() -> Vec<&'static str> {
+    let all = projector::read_models::all();
+    all.iter().map(|projection| projection.name()).collect()
+}

@@ -7,19 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Person, Shop, answer, within};
 
-use crate::ground::{Ground, confirmed};
+use crate::ground::{Ground, confirmed, names};
 use crate::provider::Provider;
-
-const NAMES: [&str; 8] = [
-    "catalogue",
-    "customers",
-    "inbox",
-    "inventory",
-    "orders",
-    "providers",
-    "resources",
-    "sales",
-];
 
 /// The orders of a day, by what became of them.
 struct Stories {
@@ -279,7 +268,7 @@ async fn a_shop_that_has_moved_house_is_the_same_shop_and_fires_nothing() {
     Told::by(&new, &mut shop, &stories)
         .await
         .assert_same(&before);
-    for name in NAMES {
+    for name in names() {
         let verified = new.operator(&["projections", "verify", name]).await;
         assert!(verified.contains("is what the log says"), "{verified}");
     }
@@ -322,7 +311,7 @@ async fn a_shop_that_has_moved_house_is_the_same_shop_and_fires_nothing() {
     let (partner, lamp) = (shop.exported("PARTNER"), shop.exported("LAMP"));
     confirmed(&customer, &partner, &lamp).await;
     new.caught_up().await;
-    for name in NAMES {
+    for name in names() {
         let verified = new.operator(&["projections", "verify", name]).await;
         assert!(verified.contains("is what the log says"), "{verified}");
     }

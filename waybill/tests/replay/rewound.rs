@@ -8,18 +8,7 @@ use std::sync::Arc;
 use serde_json::json;
 use testkit::{Shop, within};
 
-use crate::ground::{Ground, confirmed};
-
-const NAMES: [&str; 8] = [
-    "catalogue",
-    "customers",
-    "inbox",
-    "inventory",
-    "orders",
-    "providers",
-    "resources",
-    "sales",
-];
+use crate::ground::{Ground, confirmed, names};
 
 /// What `/readyz?verbose` says when it is not ready; none when it is.
 async fn not_ready(shop: &Shop) -> Option<String> {
@@ -37,8 +26,8 @@ async fn all_stopped(ground: &Ground, shop: &Shop, reason: &str) {
         &format!("every projection is stopped: {reason}"),
         || async {
             let list = ground.operator(&["projections", "ls"]).await;
-            let stopped = NAMES.iter().all(|name| {
-                let mut lines = list.lines().skip_while(|line| !line.starts_with(name));
+            let stopped = names().iter().all(|name| {
+                let mut lines = list.lines().skip_while(|line| !line.starts_with(*name));
                 let (line, message) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
                 let remedy = format!("waybill projections rebuild {name}");
                 line.contains("stopped") && message.contains(reason) && message.contains(&remedy)
@@ -84,9 +73,9 @@ async fn forgotten(ground: &Ground) {
 /// And the rows are built anew.
 async fn rebuilt(ground: &Ground, shop: &Shop) {
     let said = ground.operator(&["projections", "rebuild"]).await;
-    assert_eq!(said.lines().count(), NAMES.len(), "{said}");
+    assert_eq!(said.lines().count(), names().len(), "{said}");
     ready_again(shop).await;
-    for name in NAMES {
+    for name in names() {
         let verified = ground.operator(&["projections", "verify", name]).await;
         assert!(verified.contains("is what the log says"), "{verified}");
     }
@@ -209,7 +198,7 @@ async fn a_broker_restored_from_an_older_copy_stops_everything_and_goes_on_with_
     assert_eq!(shown.ok()["status"], "confirmed");
     confirmed(&customer, &partner, &lamp).await;
     ground.caught_up().await;
-    for name in NAMES {
+    for name in names() {
         let verified = ground.operator(&["projections", "verify", name]).await;
         assert!(verified.contains("is what the log says"), "{verified}");
     }

@@ -13,16 +13,6 @@ use tokio::task::spawn_blocking;
 
 use crate::WAYBILL;
 
-const NAMES: [&str; 8] = [
-    "catalogue",
-    "customers",
-    "inbox",
-    "inventory",
-    "orders",
-    "providers",
-    "resources",
-    "sales",
-];
 const RUNBOOK: &str = "docs/runbooks/log-rewound.md";
 
 pub struct House {
@@ -314,7 +304,8 @@ impl House {
     }
 
     pub async fn is_what_the_log_says(&self) {
-        for name in NAMES {
+        for projection in projector::read_models::all() {
+            let name = projection.name();
             let verified = self.shop.operator(&["projections", "verify", name]).await;
             assert!(verified.contains("is what the log says"), "{verified}");
         }

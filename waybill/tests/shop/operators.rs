@@ -48,15 +48,8 @@ async fn the_log_and_the_read_models_can_be_looked_at_and_built_anew_while_the_s
         "{tail}"
     );
 
-    let projections = [
-        "catalogue",
-        "customers",
-        "inbox",
-        "inventory",
-        "orders",
-        "sales",
-    ];
-    for projection in projections {
+    let projections = projector::read_models::all();
+    for projection in projections.iter().map(|one| one.name()) {
         let verified = shop.operator(&["projections", "verify", projection]).await;
         assert!(verified.contains("is what the log says"), "{verified}");
     }

@@ -37,7 +37,7 @@ impl Keys for OneKey {
         Ok(Some(self.0.clone()))
     }
 
-    async fn of_webhook(&self, _: Uuid) -> Result<Vec<SecretString>, Locked> {
+    async fn of_webhook(&self, _: Uuid, _: Timestamp) -> Result<Vec<SecretString>, Locked> {
         Ok(vec![SecretString::from("whsec_c2VjcmV0")])
     }
 }

@@ -20,11 +20,18 @@ use crate::projection::{ApplyError, Batch, Projection, Table};
 
 /// The projection's name.
 pub const NAME: &str = "catalogue";
-pub(crate) const MIGRATIONS: &[Embedded] = &[Embedded {
-    version: 20,
-    name: "catalogue",
-    sql: include_str!("tables.sql"),
-}];
+pub(crate) const MIGRATIONS: &[Embedded] = &[
+    Embedded {
+        version: 20,
+        name: "catalogue",
+        sql: include_str!("tables.sql"),
+    },
+    Embedded {
+        version: 21,
+        name: "catalogue: partners whose system is gone",
+        sql: include_str!("webhook.sql"),
+    },
+];
 
 /// One row a product, a partner, an offer.
 pub struct Catalogue;

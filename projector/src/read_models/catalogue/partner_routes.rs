@@ -38,6 +38,9 @@ pub struct Partner {
     pub verified: bool,
     /// Whether the partner sells.
     pub enabled: bool,
+    /// Why nothing is sent to `webhook_url` any more, as a short code: the partner's system said that it is gone. Enabling
+    /// the partner, or changing its data, makes it tried again.
+    pub webhook_disabled: Option<String>,
     /// When the partner was added.
     #[schema(value_type = String, format = DateTime)]
     #[sqlx(try_from = "jiff_sqlx::Timestamp")]

@@ -21,6 +21,7 @@ struct Row {
     webhook_url: Option<String>,
     verified: bool,
     enabled: bool,
+    webhook_disabled: Option<String>,
     version: i64,
     #[sqlx(try_from = "jiff_sqlx::Timestamp")]
     created_at: Timestamp,
@@ -60,12 +61,17 @@ fn change(rows: &mut BTreeMap<Uuid, Row>, recorded: &Recorded) -> Result<(), App
         .ok_or_else(|| ApplyError::event(recorded, "the partner was never added"))?;
     match event {
         Event::Added(_) => {}
-        Event::Changed(changed) => row.describe(changed),
+        Event::Changed(changed) => {
+            row.describe(changed);
+            row.webhook_disabled = None;
+        }
         Event::Verified(_) => row.verified = true,
-        Event::Enabled(_) => row.enabled = true,
+        Event::Enabled(_) => {
+            row.enabled = true;
+            row.webhook_disabled = None;
+        }
         Event::Disabled(_) => row.enabled = false,
-        // Between the partner and those who send to it; no row shows it.
-        Event::WebhookDisabled(_) => {}
+        Event::WebhookDisabled(disabled) => row.webhook_disabled = Some(disabled.cause),
     }
     row.version = following(recorded, row.version)?;
     row.updated_at = recorded.metadata.occurred_at;
@@ -92,6 +98,7 @@ impl Row {
             webhook_url,
             verified: false,
             enabled: false,
+            webhook_disabled: None,
             version: 0,
             created_at: at,
             updated_at: at,
@@ -119,13 +126,16 @@ impl Row {
 async fn write(batch: &mut Batch<'_>, rows: Vec<Row>) -> Result<(), ApplyError> {
     sqlx::query(batch.sql(
         "insert into read.partners
-             (id, title, brand, phone, email, address, webhook_url, verified, enabled, version, created_at, updated_at)
+             (id, title, brand, phone, email, address, webhook_url, verified, enabled, version, created_at, updated_at,
+              webhook_disabled)
          select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                              $8::boolean[], $9::boolean[], $10::bigint[], $11::timestamptz[], $12::timestamptz[])
+                              $8::boolean[], $9::boolean[], $10::bigint[], $11::timestamptz[], $12::timestamptz[],
+                              $13::text[])
          on conflict (id) do update
          set title = excluded.title, brand = excluded.brand, phone = excluded.phone, email = excluded.email,
              address = excluded.address, webhook_url = excluded.webhook_url, verified = excluded.verified,
-             enabled = excluded.enabled, version = excluded.version, updated_at = excluded.updated_at",
+             enabled = excluded.enabled, version = excluded.version, updated_at = excluded.updated_at,
+             webhook_disabled = excluded.webhook_disabled",
     ))
     .bind(column!(rows, id))
     .bind(column!(rows, title))
@@ -139,6 +149,7 @@ async fn write(batch: &mut Batch<'_>, rows: Vec<Row>) -> Result<(), ApplyError> 
     .bind(column!(rows, version))
     .bind(times!(rows, created_at))
     .bind(times!(rows, updated_at))
+    .bind(column!(rows, webhook_disabled))
     .execute(batch.connection())
     .await?;
     Ok(())

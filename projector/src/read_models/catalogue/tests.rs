@@ -2,7 +2,7 @@
 
 use event_schema::ids::{PartnerId, ProductId};
 use event_schema::{offer, partner, product};
-use serde_json::json;
+use serde_json::{Value, json};
 use service_kit::Role;
 use uuid::Uuid;
 
@@ -217,4 +217,40 @@ async fn the_catalogue_holds_only_what_can_be_bought_with_its_availability() {
         shop.get_with("/v1/catalog", None, &[]).await.body["data"],
         json!([])
     );
+}
+
+#[tokio::test]
+async fn a_partner_whose_system_is_gone_is_shown_as_such_until_it_is_tried_again() {
+    let shop = Shop::new().await.open().await;
+    let corner = Uuid::now_v7();
+    let disabled = || {
+        let gone = partner::WebhookDisabled {
+            cause: "gone".into(),
+        };
+        to(corner, [partner::Event::from(gone)])
+    };
+    let shown = async || {
+        let got = shop.ask(&format!("/v1/partners/{corner}")).await;
+        got.body["webhook_disabled"].clone()
+    };
+    shop.happens([selling(corner, "Corner")]).await;
+    assert_eq!(shown().await, Value::Null);
+    shop.happens([disabled()]).await;
+    assert_eq!(shown().await, "gone");
+    let enabled = partner::Enabled {};
+    shop.happens([to(corner, [partner::Event::from(enabled)])])
+        .await;
+    assert_eq!(shown().await, Value::Null);
+    shop.happens([disabled()]).await;
+    let moved = partner::Changed {
+        title: "Corner".into(),
+        brand: "Corner".into(),
+        phone: "+49 30 1".into(),
+        email: "shop@example.org".into(),
+        address: "1 Road".into(),
+        webhook_url: Some("https://corner.example/hook".into()),
+    };
+    shop.happens([to(corner, [partner::Event::from(moved)])])
+        .await;
+    assert_eq!(shown().await, Value::Null);
 }

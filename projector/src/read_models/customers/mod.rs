@@ -2,6 +2,7 @@
 
 mod apply;
 pub(crate) mod avatar_route;
+mod preferences;
 mod routes;
 mod row;
 #[cfg(test)]
@@ -28,6 +29,11 @@ pub(crate) const MIGRATIONS: &[Embedded] = &[
         version: 31,
         name: "customers: account",
         sql: include_str!("account.sql"),
+    },
+    Embedded {
+        version: 32,
+        name: "customers: how people want to be told things",
+        sql: include_str!("preferences.sql"),
     },
 ];
 

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use serde::Serialize;
+use sqlx::types::Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -11,7 +12,9 @@ use service_kit::extract::Path;
 use service_kit::{Access, ApiRouter, Caller, Problem, Role, routes};
 
 use super::NAME;
+use super::preferences::{Channels, Preferences};
 use crate::http::{Answer, Asked, ReadSide, database};
+use crate::read_models::notification_agents::QuietHours;
 
 const READS: &[&str] = &[NAME];
 /// Where everybody finds his own picture.
@@ -46,6 +49,8 @@ pub struct Customer {
     #[serde(skip)]
     avatar: Option<String>,
     #[serde(skip)]
+    preferences: Option<Json<Preferences>>,
+    #[serde(skip)]
     version: i64,
 }
 
@@ -72,6 +77,10 @@ pub struct Me {
     pub status: Option<String>,
     /// Where the caller's picture is, if there is one.
     pub avatar_url: Option<String>,
+    /// By which ways the caller is told things.
+    pub notification_channels: Channels,
+    /// When the caller is left alone; null for never.
+    pub quiet_hours: Option<QuietHours>,
     /// When the customer was added.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub created_at: Option<Timestamp>,
@@ -96,7 +105,7 @@ async fn list(
     let reading = read.reading(asked, READS, None).await?;
     let (at, id) = page.after.unzip();
     let rows: Vec<Customer> = sqlx::query_as(
-        "select id, name, email, email_verified, role, partner_id, phone, birth_date, status, created_at, avatar, version
+        "select id, name, email, email_verified, role, partner_id, phone, birth_date, status, created_at, avatar, preferences, version
          from read.customers
          where $1::timestamptz is null or (created_at, id) > ($1, $2)
          order by created_at, id limit $3",
@@ -144,6 +153,9 @@ async fn me(
     let row = find(&read, caller.subject).await?;
     let version = row.as_ref().map(|row| row.version);
     let partner_id = caller.partner_id();
+    let chosen = row.as_ref().and_then(|row| row.preferences.clone());
+    let preferences = chosen.map(|Json(chosen)| chosen).unwrap_or_default();
+    let (notification_channels, quiet_hours) = (preferences.channels(), preferences.quiet_hours());
     let answer = reading.answer(match row {
         Some(row) => Me {
             id: row.id,
@@ -156,6 +168,8 @@ async fn me(
             birth_date: row.birth_date,
             status: Some(row.status),
             avatar_url: row.avatar.map(|_| AVATAR.to_owned()),
+            notification_channels,
+            quiet_hours,
             created_at: Some(row.created_at),
         },
         None => Me {
@@ -169,6 +183,8 @@ async fn me(
             birth_date: None,
             status: None,
             avatar_url: None,
+            notification_channels,
+            quiet_hours,
             created_at: None,
         },
     });
@@ -180,7 +196,7 @@ async fn me(
 
 async fn find(read: &ReadSide, id: Uuid) -> Result<Option<Customer>, Problem> {
     sqlx::query_as(
-        "select id, name, email, email_verified, role, partner_id, phone, birth_date, status, created_at, avatar, version
+        "select id, name, email, email_verified, role, partner_id, phone, birth_date, status, created_at, avatar, preferences, version
          from read.customers where id = $1",
     )
     .bind(id)

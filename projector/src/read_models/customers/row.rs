@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use event_schema::customer::{Event, Role};
 use event_schema::{PersonalKey, Recorded, Sealed, Timestamp};
 
+use super::preferences::Preferences;
 use crate::personal::open;
 use crate::projection::{ApplyError, Batch};
 use crate::read_models::{column, times};
@@ -34,6 +36,7 @@ pub(super) struct Row {
     avatar: Option<String>,
     avatar_type: Option<String>,
     status: String,
+    preferences: Option<Json<Preferences>>,
 }
 
 impl Row {
@@ -53,6 +56,7 @@ impl Row {
             avatar: None,
             avatar_type: None,
             status: ACTIVE.to_owned(),
+            preferences: None,
         }
     }
 
@@ -91,8 +95,9 @@ impl Row {
             }
             Event::Deactivated(_) => self.status = DEACTIVATED.to_owned(),
             Event::Erased(_) => self.redact(),
-            // Kept in the account's own history; no row shows it.
-            Event::ChannelsChosen(_) | Event::PushTokenDropped(_) => {}
+            Event::ChannelsChosen(e) => self.preferences = Some(Json(e.into())),
+            // Nobody is shown the token.
+            Event::PushTokenDropped(_) => {}
         }
         self.updated_at = recorded.metadata.occurred_at;
         Ok(())
@@ -106,6 +111,7 @@ impl Row {
         self.email_verified = false;
         self.avatar = None;
         self.avatar_type = None;
+        self.preferences = None;
         self.status = ERASED.to_owned();
     }
 }
@@ -139,15 +145,15 @@ pub(super) async fn write(batch: &mut Batch<'_>, rows: &[Row]) -> Result<(), App
     sqlx::query(batch.sql(
         "insert into read.customers
              (id, name, email, role, version, created_at, updated_at, phone, birth_date, email_verified, partner_id,
-              avatar, avatar_type, status)
+              avatar, avatar_type, status, preferences)
          select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[],
                               $7::timestamptz[], $8::text[], $9::text[], $10::boolean[], $11::uuid[], $12::text[],
-                              $13::text[], $14::text[])
+                              $13::text[], $14::text[], $15::jsonb[])
          on conflict (id) do update
          set name = excluded.name, email = excluded.email, role = excluded.role, version = excluded.version,
              updated_at = excluded.updated_at, phone = excluded.phone, birth_date = excluded.birth_date,
              email_verified = excluded.email_verified, partner_id = excluded.partner_id, avatar = excluded.avatar,
-             avatar_type = excluded.avatar_type, status = excluded.status",
+             avatar_type = excluded.avatar_type, status = excluded.status, preferences = excluded.preferences",
     ))
     .bind(column!(rows, id))
     .bind(column!(rows, name))
@@ -163,6 +169,7 @@ pub(super) async fn write(batch: &mut Batch<'_>, rows: &[Row]) -> Result<(), App
     .bind(column!(rows, avatar))
     .bind(column!(rows, avatar_type))
     .bind(column!(rows, status))
+    .bind(column!(rows, preferences))
     .execute(batch.connection())
     .await?;
     Ok(())

@@ -5,10 +5,11 @@ use service_kit::Role;
 use uuid::Uuid;
 
 use event_schema::customer::{
-    AvatarChanged, Deactivated, EmailChanged, EmailVerified, Erased, Event, ProfileChanged,
-    Role as StoredRole, RoleChanged,
+    AvatarChanged, ChannelsChosen, Deactivated, EmailChanged, EmailVerified, Erased, Event,
+    ProfileChanged, PushTokenDropped, Role as StoredRole, RoleChanged,
 };
 use event_schema::ids::PartnerId;
+use event_schema::notification::{Channel, QuietHours};
 
 use crate::testing::stories::customer;
 use crate::testing::{Shop, to};
@@ -182,4 +183,39 @@ async fn customers_are_listed_oldest_first_page_by_page() {
         (wrong.status.as_u16(), wrong.code()),
         (400, "cursor_invalid")
     );
+}
+
+#[tokio::test]
+async fn somebody_sees_how_he_wants_to_be_told_things_until_he_is_erased() {
+    let shop = Shop::new().await.open().await;
+    let ada = Uuid::now_v7();
+    let chosen = async || {
+        let me = shop.get("/v1/me", Role::Customer, ada).await;
+        json!([me.body["notification_channels"], me.body["quiet_hours"]])
+    };
+    let all = json!([{"email": true, "sms": true, "push": true}, null]);
+    shop.catch_up().await;
+    assert_eq!(chosen().await, all, "also before anything is known of him");
+    shop.happens([customer(&shop.shop, ada, "ada").await]).await;
+    assert_eq!(chosen().await, all);
+    let night = ChannelsChosen {
+        off: vec![Channel::Sms, Channel::Push],
+        quiet_hours: Some(QuietHours {
+            from: "22:00".into(),
+            until: "07:00".into(),
+            time_zone: "Europe/Berlin".into(),
+        }),
+    };
+    shop.happens([to(ada, [Event::from(night), PushTokenDropped {}.into()])])
+        .await;
+    assert_eq!(
+        chosen().await,
+        json!([{"email": true, "sms": false, "push": false},
+               {"from": "22:00", "to": "07:00", "time_zone": "Europe/Berlin"}])
+    );
+    let rows = shop.shop.rows().await;
+    shop.workshop.rebuild("customers", |_| {}).await.unwrap();
+    assert_eq!(shop.shop.rows().await, rows);
+    shop.happens([to(ada, [Event::from(Erased {})])]).await;
+    assert_eq!(chosen().await, all);
 }

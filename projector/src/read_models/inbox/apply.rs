@@ -8,6 +8,7 @@ use event_schema::{
 use uuid::Uuid;
 
 use super::facts::{Facts, OrderFacts};
+use super::marks::Marks;
 use super::message::{self, Message};
 use crate::projection::{ApplyError, Batch, decode, ids};
 use crate::read_models::{column, times};
@@ -28,15 +29,23 @@ pub(super) async fn apply(batch: &mut Batch<'_>, events: &[&Recorded]) -> Result
     let mut concerned = ids(events);
     concerned.extend(events.iter().copied().filter_map(assigned_resource));
     let mut facts = Facts::load(batch, &concerned).await?;
+    let mut marks = Marks::default();
     let mut notifications = Vec::new();
     for recorded in events {
-        notifications.extend(tell(recorded, &mut facts)?);
+        notifications.extend(tell(recorded, &mut facts, &mut marks)?);
     }
     facts.save(batch).await?;
+    let told = notifications.iter().filter_map(|note| note.recipient);
+    let gone = marks.write(batch, told).await?;
+    notifications.retain(|note| note.recipient.is_none_or(|person| !gone.contains(&person)));
     write(batch, &notifications).await
 }
 
-fn tell(recorded: &Recorded, facts: &mut Facts) -> Result<Option<Notification>, ApplyError> {
+fn tell(
+    recorded: &Recorded,
+    facts: &mut Facts,
+    marks: &mut Marks,
+) -> Result<Option<Notification>, ApplyError> {
     let Some((aggregate, id)) = recorded.subject.aggregate() else {
         return Ok(None);
     };
@@ -44,6 +53,10 @@ fn tell(recorded: &Recorded, facts: &mut Facts) -> Result<Option<Notification>, 
         "customer" => match decode(recorded)? {
             customer::Event::Added(_) => {
                 note(recorded, Some(id), None, message::customer_added()).map(Some)
+            }
+            customer::Event::Erased(_) => {
+                marks.erase(id);
+                Ok(None)
             }
             _ => Ok(None),
         },
@@ -60,6 +73,7 @@ fn tell(recorded: &Recorded, facts: &mut Facts) -> Result<Option<Notification>, 
         "order" => tell_of_order(recorded, id, facts),
         "payment" => tell_of_payment(recorded, id, facts),
         "fulfilment" => tell_of_saga(recorded, id),
+        "inbox" => marks.fold(recorded, id).map(|()| None),
         _ => Ok(None),
     }
 }
@@ -242,8 +256,8 @@ async fn write(batch: &mut Batch<'_>, rows: &[Notification]) -> Result<(), Apply
         return Ok(());
     }
     sqlx::query(batch.sql(
-        "insert into read.notifications (id, recipient, kind, order_id, title, body, position, created_at, read)
-         select n.*, false
+        "insert into read.notifications (id, recipient, kind, order_id, title, body, position, created_at)
+         select n.*
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
                      $8::timestamptz[]) as n",
     ))

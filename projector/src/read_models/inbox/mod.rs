@@ -1,11 +1,21 @@
-//! The inbox: what people are told of what happened to their orders, their stock, their account.
+//! The inbox: what people are told of what happened to their orders, their stock, their account, and what they have read
+//! and cleared of it.
+//!
+//! A notification is one row, also when it is for several people; what one of them does with it is a row of its own, so
+//! that the two can come in any order (a parked order's notification comes late) and a rebuild gives the same rows.
 
 mod apply;
+mod changed;
 mod facts;
+mod live;
+#[cfg(test)]
+mod live_tests;
+mod marks;
 mod message;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod whose;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -16,6 +26,7 @@ use crate::migrations::Embedded;
 use crate::projection::{ApplyError, Batch, Projection, Table};
 
 pub(crate) use routes::routes;
+pub(crate) use whose::{Reader, newest, place_of};
 
 /// The projection's name.
 pub const NAME: &str = "inbox";
@@ -30,11 +41,16 @@ pub(crate) const MIGRATIONS: &[Embedded] = &[
         name: "inbox: names of resources",
         sql: include_str!("resources.sql"),
     },
+    Embedded {
+        version: 42,
+        name: "inbox: what each person has read and cleared",
+        sql: include_str!("marks.sql"),
+    },
 ];
 /// The only event of an inventory history that anybody is told of; the many others are passed by unread.
 const RAN_LOW: &str = "inventory.ran_low";
 
-/// One row a notification.
+/// One row a notification, one for each that somebody has read or cleared, and one for everybody who cleared all.
 pub struct Inbox;
 
 #[async_trait]
@@ -61,6 +77,18 @@ impl Projection for Inbox {
                 name: "inbox_resources",
                 key: "resource_id",
             },
+            Table {
+                name: "inbox_marks",
+                key: "id",
+            },
+            Table {
+                name: "inbox_floors",
+                key: "person",
+            },
+            Table {
+                name: "inbox_erased",
+                key: "person",
+            },
         ]
     }
 
@@ -74,6 +102,7 @@ impl Projection for Inbox {
             "order",
             "payment",
             "fulfilment",
+            "inbox",
         ]
     }
 

@@ -2,12 +2,14 @@
 
 use event_schema::fulfilment::{self, Cause, Step};
 use event_schema::inventory::{self, RanLow};
-use event_schema::payment;
-use serde_json::json;
+use event_schema::{Position, customer as customer_event, payment};
+use serde_json::{Value, json};
 use service_kit::Role;
 use uuid::Uuid;
 
-use crate::testing::stories::{AnOrder, customer, eur, partner, product, received};
+use crate::testing::stories::{
+    AnOrder, all_cleared, cleared, customer, eur, partner, product, read, received,
+};
 use crate::testing::{Got, Open, Shop, to};
 
 fn kinds(got: &Got) -> Vec<&str> {
@@ -245,4 +247,200 @@ async fn somebody_who_acts_for_a_partner_hears_and_sees_what_the_partner_does() 
         let seen = shop.get_with(&path, None, &headers).await;
         assert_eq!(seen.status, 200, "{path}: {seen:#?}");
     }
+}
+
+/// The ids of an inbox with the positions of what they tell of, newest first.
+async fn places(shop: &Open, role: Role, who: Uuid) -> Vec<(Uuid, Position)> {
+    let got = inbox(shop, role, who).await;
+    let mut places = Vec::new();
+    for id in got.ids() {
+        let id = Uuid::parse_str(id).unwrap();
+        let reader = super::Reader {
+            person: who,
+            partner_id: (role == Role::Partner).then_some(who),
+            admin: role == Role::Admin,
+        };
+        let place = super::place_of(&shop.shop.pool, &reader, id).await.unwrap();
+        places.push((id, Position(u64::try_from(place.unwrap()).unwrap())));
+    }
+    places
+}
+
+/// An order that was placed, held and confirmed: its customer has been told three things.
+async fn three_told(shop: &Open) -> AnOrder {
+    let order = AnOrder::new();
+    shop.happens([customer(&shop.shop, order.customer, "ada").await])
+        .await;
+    shop.happens([
+        product(order.product, None, "mug"),
+        received(order.product, 5),
+    ])
+    .await;
+    shop.happens(order.by_card(&shop.shop).await).await;
+    shop.happens(order.held()).await;
+    shop.happens(order.confirmed()).await;
+    order
+}
+
+#[tokio::test]
+async fn what_was_read_is_shown_as_read_and_counted_and_what_was_cleared_is_gone() {
+    let shop = Shop::new().await.open().await;
+    let order = three_told(&shop).await;
+    let who = order.customer;
+    let [confirmed, placed, welcome] = places(&shop, Role::Customer, who).await[..] else {
+        panic!("three are told");
+    };
+    let ask = async |path: &str| shop.get(path, Role::Customer, who).await;
+    let count = async || ask("/v1/notifications/unread").await.body["unread"].clone();
+    assert_eq!(count().await, 3);
+
+    shop.happens([read(who, placed.0, placed.1)]).await;
+    let got = ask("/v1/notifications").await;
+    let flags: Vec<&Value> = got.body["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["read"])
+        .collect();
+    assert_eq!(flags, [&json!(false), &json!(true), &json!(false)]);
+    assert_eq!((&got.body["unread"], count().await), (&json!(2), json!(2)));
+    for path in [
+        "/v1/notifications?unread=true",
+        "/v1/notifications?read=false",
+    ] {
+        assert_eq!(
+            kinds(&ask(path).await),
+            ["order_confirmed", "customer_added"]
+        );
+    }
+    for path in [
+        "/v1/notifications?unread=false",
+        "/v1/notifications?read=true",
+    ] {
+        assert_eq!(kinds(&ask(path).await), ["order_placed"]);
+    }
+
+    shop.happens([cleared(who, placed.0, placed.1)]).await;
+    shop.happens([cleared(who, welcome.0, welcome.1)]).await;
+    let got = ask("/v1/notifications").await;
+    assert_eq!(kinds(&got), ["order_confirmed"]);
+    assert_eq!(got.body["unread"], 1);
+
+    // Up to what was seen; what happens later is there.
+    shop.happens([all_cleared(who, confirmed.1)]).await;
+    shop.happens([order.ready()]).await;
+    assert_eq!(kinds(&ask("/v1/notifications").await), ["order_ready"]);
+    assert_eq!(count().await, 1);
+}
+
+#[tokio::test]
+async fn what_is_for_all_admins_or_all_of_a_partners_people_is_read_and_cleared_by_each_for_himself()
+ {
+    let shop = Shop::new().await.open().await;
+    let (one, other, corner) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    let (mug, pot) = (Uuid::now_v7(), Uuid::now_v7());
+    let low = || {
+        inventory::Event::from(RanLow {
+            available: 2,
+            low_stock_threshold: 3,
+        })
+    };
+    shop.happens([product(mug, Some(corner), "mug"), product(pot, None, "pot")])
+        .await;
+    shop.happens([to(mug, [low()]), to(pot, [low()])]).await;
+
+    let (notice, at) = places(&shop, Role::Admin, one).await[0];
+    shop.happens([read(one, notice, at)]).await;
+    assert_eq!(inbox(&shop, Role::Admin, one).await.body["unread"], 0);
+    assert_eq!(inbox(&shop, Role::Admin, other).await.body["unread"], 1);
+    shop.happens([cleared(one, notice, at)]).await;
+    assert_eq!(inbox(&shop, Role::Admin, one).await.ids().len(), 0);
+    assert_eq!(inbox(&shop, Role::Admin, other).await.ids().len(), 1);
+
+    let (notice, at) = places(&shop, Role::Partner, corner).await[0];
+    let person = Uuid::now_v7();
+    let token = format!("Bearer {}", shop.shop.token_for_partner(person, corner));
+    let headers = [("authorization", token.as_str())];
+    shop.happens([all_cleared(person, at)]).await;
+    let persons = shop.get_with("/v1/notifications", None, &headers).await;
+    assert_eq!(persons.ids().len(), 0);
+    let partners = inbox(&shop, Role::Partner, corner).await;
+    assert_eq!(partners.ids(), [notice.to_string()]);
+}
+
+#[tokio::test]
+async fn an_inbox_is_the_same_after_a_rebuild_and_nothing_is_left_of_an_erased_persons() {
+    let shop = Shop::new().await.open().await;
+    let (kept, gone) = (three_told(&shop).await, AnOrder::new());
+    shop.happens([customer(&shop.shop, gone.customer, "eve").await])
+        .await;
+    shop.happens(gone.by_card(&shop.shop).await).await;
+    for who in [kept.customer, gone.customer] {
+        let told = places(&shop, Role::Customer, who).await;
+        let ((newest, at), (oldest, before)) = (told[0], told[told.len() - 1]);
+        shop.happens([all_cleared(who, before)]).await;
+        shop.happens([read(who, newest, at)]).await;
+        shop.happens([cleared(who, oldest, before)]).await;
+    }
+    let left = inbox(&shop, Role::Customer, kept.customer).await;
+    let erased = customer_event::Erased {};
+    shop.happens([to(gone.customer, [customer_event::Event::from(erased)])])
+        .await;
+    // What happens to his order later is told to nobody, and what he does with a token that is still good is not kept.
+    shop.happens(gone.held()).await;
+    let late = shop.happens(gone.confirmed()).await;
+    shop.happens([all_cleared(gone.customer, late)]).await;
+
+    let rows = shop.shop.rows().await;
+    let of_gone = |table: &str, column: &str| {
+        let own = |row: &&Value| row[column] == json!(gone.customer);
+        rows[table].iter().filter(own).count()
+    };
+    assert_eq!(of_gone("notifications", "recipient"), 0);
+    assert_eq!(of_gone("inbox_marks", "person"), 0);
+    assert_eq!(of_gone("inbox_floors", "person"), 0);
+    assert_eq!(of_gone("inbox_erased", "person"), 1);
+    assert_eq!(
+        inbox(&shop, Role::Customer, kept.customer).await.body,
+        left.body
+    );
+
+    shop.workshop.rebuild("inbox", |_| {}).await.unwrap();
+    assert_eq!(shop.shop.rows().await, rows);
+    let verified = shop.workshop.verify("inbox", |_| {}).await.unwrap();
+    assert!(verified.is_same());
+}
+
+#[tokio::test]
+async fn a_notification_is_found_by_those_it_is_for_and_by_nobody_else() {
+    let shop = Shop::new().await.open().await;
+    let order = three_told(&shop).await;
+    let pot = Uuid::now_v7();
+    let low = RanLow {
+        available: 0,
+        low_stock_threshold: 3,
+    };
+    shop.happens([product(pot, None, "pot")]).await;
+    shop.happens([to(pot, [inventory::Event::from(low)])]).await;
+    let reader = |person, admin| super::Reader {
+        person,
+        partner_id: None,
+        admin,
+    };
+    let (ada, admin) = (reader(order.customer, false), reader(Uuid::now_v7(), true));
+    let pool = &shop.shop.pool;
+    let (own, at) = places(&shop, Role::Customer, order.customer).await[0];
+    let (for_all, _) = places(&shop, Role::Admin, admin.person).await[0];
+    let found = async |who: &super::Reader, id| super::place_of(pool, who, id).await.unwrap();
+    assert_eq!(found(&ada, own).await, Some(i64::try_from(at.0).unwrap()));
+    for (who, id) in [(&admin, own), (&ada, for_all), (&ada, Uuid::now_v7())] {
+        assert_eq!(found(who, id).await, None);
+    }
+    assert!(found(&admin, for_all).await.is_some());
+    // What was cleared can be cleared again, and is not the newest any more.
+    let newest = async || super::newest(pool, &ada).await.unwrap();
+    assert_eq!(newest().await, found(&ada, own).await);
+    shop.happens([all_cleared(order.customer, at)]).await;
+    assert_eq!(newest().await, None);
+    assert!(found(&ada, own).await.is_some());
 }

@@ -1,19 +1,14 @@
 //! GET /v1/inventory/live: stocks as they change, as server-sent events whose ids are positions.
 //!
-//! Read from the rows: each message is a stock as it is, under the position of its last change. A reader that was away or
-//! is slow gets each changed stock once, however often it has changed meanwhile, so nothing piles up for him. A stock that
-//! was parked is told at its next change after it was released.
-
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+//! Each message is a stock as it is, under the position of its last change. A stock that was parked is told at its next
+//! change after it was released.
 
 use ::http::HeaderMap;
+use async_trait::async_trait;
 use axum::extract::State;
 use axum::response::Response;
 use axum::response::sse::Event;
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -22,16 +17,8 @@ use service_kit::extract::Query;
 use service_kit::{Caller, Problem};
 
 use super::routes::{Stock, only_of, stocks};
-use crate::events_route::{Limits, beyond, endless, last_event_id, one_line};
-use crate::http::{self, ReadSide, database};
-use crate::parking;
-
-/// Changes that are read at once; also what may wait for one reader besides what is on the socket.
-const CHANGES_AT_ONCE: i64 = 100;
-/// Between two looks of one reader at the rows, however much happens.
-const LOOK_MIN_PERIOD: Duration = Duration::from_millis(250);
-/// A reader looks this often even when this process has seen no move: the worker may run in another one.
-const LOOK_MAX_PERIOD: Duration = Duration::from_secs(1);
+use crate::events_route::{CHANGES_AT_ONCE, Changing, follow, message, resumed};
+use crate::http::{ReadSide, database};
 
 /// From where.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -64,142 +51,48 @@ pub(super) async fn live(
     Query(params): Query<Params>,
 ) -> Result<Response, Problem> {
     let place = read.stock_feed().enter()?;
-    let wanted = last_event_id(&headers)?.or(params.after.map(Position));
-    let after = match wanted {
-        None => standing(&read).await?,
-        Some(wanted) => {
-            let end = read.store().end().await.map_err(http::log)?.position;
-            if wanted > end {
-                return Err(beyond(wanted, end));
-            }
-            parking::bigint(wanted)
-        }
-    };
-    let limits = read.stock_feed().limits;
-    let (tell, told) = mpsc::channel(limits.waiting_events_max);
-    let goodbye = Arc::new(OnceLock::new());
-    let pump = Pump {
-        limits,
-        closing: read.stock_feed().closing(),
-        tell,
-        goodbye: Arc::clone(&goodbye),
-        read,
+    let wanted = params.after.map(Position);
+    // A message is made of the rows of both.
+    let after = resumed(&read, &headers, wanted, &["inventory", "catalogue"]).await?;
+    let stocks = Stocks {
         whose: only_of(&caller),
-        after,
+        read: read.clone(),
     };
-    tokio::spawn(pump.run());
-    Ok(endless(told, goodbye, place))
+    Ok(follow(
+        stocks,
+        after,
+        read.stock_feed(),
+        read.moves(),
+        place,
+        "waybill_live_stock_readers",
+    ))
 }
 
-/// How far the rows have come that a message is made of.
-async fn standing(read: &ReadSide) -> Result<i64, Problem> {
-    sqlx::query_scalar(
-        "select coalesce(min(position), 0) from read.checkpoint where projection in ('inventory', 'catalogue')",
-    )
-    .fetch_one(read.pool())
-    .await
-    .map_err(database)
-}
-
-/// Takes changed rows to one reader.
-struct Pump {
-    limits: Limits,
-    closing: watch::Receiver<bool>,
-    tell: mpsc::Sender<Event>,
-    goodbye: Arc<OnceLock<String>>,
-    read: ReadSide,
+/// The stocks that one reader sees.
+struct Stocks {
     whose: Option<Uuid>,
-    after: i64,
+    read: ReadSide,
 }
 
-impl Pump {
-    async fn run(mut self) {
-        metrics::gauge!("waybill_live_stock_readers").increment(1.0);
-        if let Some(why) = self.until_the_end().await {
-            // Set once; nobody else sets it.
-            let _first = self.goodbye.set(why);
-        }
-        metrics::gauge!("waybill_live_stock_readers").decrement(1.0);
-    }
-
-    /// Why the reader is sent away; none when he has gone by himself.
-    async fn until_the_end(&mut self) -> Option<String> {
-        let stay_until = Instant::now() + self.limits.stay_max;
-        // Listening before looking: a move in between is not missed.
-        let mut moves = self.read.moves().listen();
-        loop {
-            let changes = match self.changes().await {
-                Ok(changes) => changes,
-                Err(problem) => return Some(one_line(&format!("{problem}; come back later"))),
-            };
-            let all = i64::try_from(changes.len()).is_ok_and(|count| count < CHANGES_AT_ONCE);
-            for stock in changes {
-                if let Err(why) = self.tell(&stock).await {
-                    return why;
-                }
-                self.after = stock.position;
-            }
-            let pause = async {
-                tokio::time::sleep(LOOK_MIN_PERIOD).await;
-                if all {
-                    moves
-                        .moved(LOOK_MAX_PERIOD.saturating_sub(LOOK_MIN_PERIOD))
-                        .await;
-                }
-            };
-            tokio::select! {
-                biased;
-                _ = self.closing.wait_for(|closing| *closing) => {
-                    return Some("the server is being stopped; come back with the last id".into());
-                }
-                () = self.tell.closed() => return None,
-                () = tokio::time::sleep_until(stay_until) => {
-                    return Some("you have been here for an hour; come back with the last id and a fresh token".into());
-                }
-                () = pause => {}
-            }
-        }
-    }
-
-    /// The stocks that have changed since, oldest change first. What the catalogue does not know yet waits for it, so
-    /// that a stock is not passed over for want of its product's name and owner.
-    async fn changes(&self) -> Result<Vec<Stock>, Problem> {
-        sqlx::query_as(stocks!(
+#[async_trait]
+impl Changing for Stocks {
+    /// What the catalogue does not know yet waits for it, so that a stock is not passed over for want of its product's
+    /// name and owner.
+    async fn changes(&self, after: i64) -> Result<Vec<(i64, Event)>, Problem> {
+        let changed: Vec<Stock> = sqlx::query_as(stocks!(
             "and i.position > $2 and i.position <= (
                  select min(c.position) from read.checkpoint c where c.projection in ('inventory', 'catalogue'))
              order by i.position limit $3"
         ))
         .bind(self.whose)
-        .bind(self.after)
+        .bind(after)
         .bind(CHANGES_AT_ONCE)
         .fetch_all(self.read.pool())
         .await
-        .map_err(database)
-    }
-
-    /// Hands over one message; the error is why the reader is sent away, or none when he has gone.
-    async fn tell(&self, stock: &Stock) -> Result<(), Option<String>> {
-        let message = Event::default()
-            .id(stock.position.to_string())
-            .json_data(stock)
-            .map_err(|error| Some(one_line(&format!("a stock cannot be shown: {error}"))))?;
-        let mut closing = self.closing.clone();
-        let sent = tokio::select! {
-            biased;
-            _ = closing.wait_for(|closing| *closing) => {
-                return Err(Some("the server is being stopped; come back with the last id".into()));
-            }
-            sent = timeout(self.limits.slow_max, self.tell.send(message)) => sent,
-        };
-        match sent {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(None),
-            Err(_) => {
-                metrics::counter!("waybill_live_readers_dropped_total").increment(1);
-                Err(Some(
-                    "you read too slowly and were dropped; come back with the last id".into(),
-                ))
-            }
-        }
+        .map_err(database)?;
+        changed
+            .iter()
+            .map(|stock| Ok((stock.position, message(stock.position, stock)?)))
+            .collect()
     }
 }

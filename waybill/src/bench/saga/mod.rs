@@ -4,7 +4,7 @@
 mod customers;
 mod kills;
 mod sandbox;
-mod shop;
+pub(super) mod shop;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -239,7 +239,7 @@ fn text(value: &Value) -> anyhow::Result<&str> {
 }
 
 /// This very program in another role, on the same servers; killed when dropped.
-fn role(settings: &Settings, role: &str, address: &str) -> Command {
+pub(in crate::bench) fn role(settings: &Settings, role: &str, address: &str) -> Command {
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("waybill"));
     let mut command = Command::new(program);
     command

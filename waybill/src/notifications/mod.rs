@@ -1,25 +1,22 @@
-//! `waybill notifications`: what people are told, to look at before they are, the key that browsers subscribe with, and
-//! what operators ask of the NATS service `notifications`.
+//! `waybill notifications`: what people are told, to look at before they are, and the key that browsers subscribe with.
+
+mod replay;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
-use async_nats::HeaderMap;
 use event_schema::notification::Kind;
 use notifier::port::Content;
 use notifier::templates::{Facts, render, shop_name};
-use serde_json::{Value, json};
+use service_kit::Settings;
 use service_kit::push_key::PushKey;
-use service_kit::{Settings, nats};
 
-use crate::cli::{NotificationsCommand, PreviewArgs, PreviewForm};
-use crate::{out, running};
+use crate::cli::{PreviewArgs, PreviewForm};
+use crate::out;
 
-/// A long period is read from the log and intended again one by one.
-const ANSWER_MAX: Duration = Duration::from_secs(120);
+pub use replay::replay;
 
 /// A form of a message: the end of its file's name, and what of it is shown.
 struct Form {
@@ -40,73 +37,8 @@ const SHORT: Form = Form {
     shown: |content| content.short.clone(),
 };
 
-/// Does what was asked for, and prints the answer.
-pub async fn run(settings: &Settings, command: NotificationsCommand) -> anyhow::Result<()> {
-    match command {
-        NotificationsCommand::Preview(args) => preview(settings, &args),
-        NotificationsCommand::PushKey { new } => push_key(settings, new.as_deref()),
-        NotificationsCommand::Replay {
-            delivery: Some(delivery),
-            order,
-            dry_run,
-            ..
-        } => {
-            replay(
-                settings,
-                json!({"delivery_id": delivery, "history_id": order}),
-                dry_run,
-            )
-            .await
-        }
-        NotificationsCommand::Replay {
-            delivery: None,
-            partner,
-            from,
-            to,
-            dry_run,
-            ..
-        } => {
-            replay(
-                settings,
-                json!({"partner_id": partner, "from": from, "to": to}),
-                dry_run,
-            )
-            .await
-        }
-    }
-}
-
-/// Asks the notifier.
-async fn replay(settings: &Settings, wanted: Value, dry_run: bool) -> anyhow::Result<()> {
-    let settings = running::or_settings(settings)?;
-    let client = nats::connect(&settings, "operator").await?;
-    let mut headers = HeaderMap::new();
-    if dry_run {
-        headers.insert("Dry-Run", "1");
-    }
-    let request = async_nats::Request::new()
-        .payload(wanted.to_string().into())
-        .headers(headers)
-        .timeout(Some(ANSWER_MAX));
-    let answer = client
-        .send_request("notifications.replay", request)
-        .await
-        .context("no notifier answers")?;
-    let said = String::from_utf8_lossy(&answer.payload)
-        .trim_end()
-        .to_owned();
-    if answer
-        .headers
-        .is_some_and(|headers| headers.get("Nats-Service-Error-Code").is_some())
-    {
-        bail!("{said}");
-    }
-    out::line(said);
-    Ok(())
-}
-
 /// Prints messages, or writes them into a folder.
-fn preview(settings: &Settings, args: &PreviewArgs) -> anyhow::Result<()> {
+pub fn preview(settings: &Settings, args: &PreviewArgs) -> anyhow::Result<()> {
     let kinds = match &args.kind {
         Some(name) => vec![kind(name)?],
         None => Kind::ALL.to_vec(),
@@ -160,7 +92,7 @@ fn forms(asked: &PreviewForm, into_a_folder: bool) -> Vec<Form> {
 }
 
 /// Prints the public half of the key that pushes to browsers are signed with, having made it if asked to.
-fn push_key(settings: &Settings, new: Option<&Path>) -> anyhow::Result<()> {
+pub fn push_key(settings: &Settings, new: Option<&Path>) -> anyhow::Result<()> {
     let key = match (new, &settings.webpush) {
         (Some(file), _) => {
             let key = PushKey::fresh()?;
