@@ -9,8 +9,8 @@ use domain::notification::{Delivery, Notification, Stage};
 use event_schema::ids::{CommandId, CustomerId, OrderId, PartnerId, ProductId, QuoteId};
 use event_schema::notification::{Channel, Status};
 use event_schema::{
-    Actor, Currency, Decider, Metadata, Money, PersonalKey, Sealed, Timestamp, customer, fulfilment,
-    order, partner,
+    Actor, Currency, Decider, Metadata, Money, PersonalKey, Sealed, Timestamp, customer,
+    fulfilment, order, partner,
 };
 use event_store::{Executor, Freshness, JetStreamStore, Stop, topology};
 use notifier::keys::{Keys, Locked};
@@ -52,7 +52,10 @@ where
         if let Some(found) = look().await {
             return found;
         }
-        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
         tokio::time::sleep(POLL).await;
     }
 }
