@@ -218,11 +218,9 @@ impl Carrier {
             provider: provider.name().to_owned(),
             now,
         };
-        match self.record(recorded.into()).await {
-            Ok(()) => {}
+        if let Some(rejection) = self.record_at_last(recorded.into()).await? {
             // Somebody else is at it, or was.
-            Err(ExecuteError::Rejected(rejection)) => return Ok(self.overtaken(&rejection)),
-            Err(error) => return Err(error.into()),
+            return Ok(self.overtaken(&rejection));
         }
         let message = outgoing(delivery, attempt, to, content);
         // Asked again after the record: the process may have slept while it was written.
@@ -318,8 +316,7 @@ impl Carrier {
         self.context.providers.find(delivery.intent.channel, name)
     }
 
-    /// Records what came of an attempt. What is known is not lost while the log is away: it is told until it is taken,
-    /// or somebody else knew better.
+    /// Records what came of an attempt, and says what becomes of the message.
     async fn end(
         &self,
         delivery: &Delivery,
@@ -327,28 +324,15 @@ impl Carrier {
         answer: Answer,
         recovery: Recovery,
     ) -> Result<Carried, CarryError> {
-        let mut pause = PAUSE_FIRST;
-        loop {
-            let end = EndAttempt {
-                delivery_id: self.id,
-                attempt,
-                answer: answer.clone(),
-                recovery,
-                now: self.context.clock.now(),
-            };
-            match self.record(end.into()).await {
-                Ok(()) => break,
-                Err(ExecuteError::Rejected(rejection)) => return Ok(self.overtaken(&rejection)),
-                Err(error) if is_final(&error) => return Err(error.into()),
-                Err(error) => {
-                    tracing::warn!(
-                        notification.delivery_id = %self.id, %error,
-                        "what came of a message cannot be recorded yet"
-                    );
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
-                }
-            }
+        let end = EndAttempt {
+            delivery_id: self.id,
+            attempt,
+            answer,
+            recovery,
+            now: self.context.clock.now(),
+        };
+        if let Some(rejection) = self.record_at_last(end.into()).await? {
+            return Ok(self.overtaken(&rejection));
         }
         let state = self.load::<Notification>(self.history).await?;
         let now = self.context.clock.now();
@@ -476,6 +460,30 @@ impl Carrier {
                 .map_err(|refusal: Refusal<Rejection>| Stop::<Rejection>::from(refusal))
         });
         recorded.await.map(drop)
+    }
+
+    /// The same until it is taken, or refused because somebody else was faster. What is known here and nowhere else is not
+    /// lost while the log is away, and no attempt is left behind whose maker does not know whether it was recorded.
+    async fn record_at_last(
+        &self,
+        command: domain::notification::Command,
+    ) -> Result<Option<Rejection>, CarryError> {
+        let mut pause = PAUSE_FIRST;
+        loop {
+            match self.record(command.clone()).await {
+                Ok(()) => return Ok(None),
+                Err(ExecuteError::Rejected(rejection)) => return Ok(Some(rejection)),
+                Err(error) if is_final(&error) => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(
+                        notification.delivery_id = %self.id, %error,
+                        "what becomes of a message cannot be recorded yet"
+                    );
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
     }
 
     async fn load<D: Decider>(&self, id: Uuid) -> Result<Arc<D::State>, LoadError> {

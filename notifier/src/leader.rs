@@ -194,14 +194,17 @@ impl Leader {
                 Some((id, carried)) = self.carried.1.recv() => self.note_carried(id, carried),
                 Some(position) = self.intending.next(), if !self.intending.is_empty() => {
                     self.position = self.position.max(position);
-                }
-                next = subscription.next(), if read_on => {
-                    let recorded = next.context("the log cannot be followed any more")?;
-                    self.note(recorded);
+                    if self.intending.is_empty() {
+                        self.position = self.position.max(self.reached);
+                    }
                 }
                 () = sleep_until(save_at) => {
                     save_at = tokio::time::Instant::now() + SAVE_EVERY;
                     self.save().await?;
+                }
+                next = subscription.next(), if read_on => {
+                    let recorded = next.context("the log cannot be followed any more")?;
+                    self.note(recorded);
                 }
                 () = sleep_until(wake_at) => {}
             }

@@ -162,14 +162,10 @@ async fn while_the_broker_is_away_nothing_is_lost_and_nothing_is_sent_twice() {
     for _ in 0..20 {
         customers.push(shop.customer().await);
     }
-    let server = shop.server;
-    let server = tokio::task::spawn_blocking(move || {
-        server.restart().unwrap();
-        server
-    })
-    .await
-    .unwrap();
-    let shop = Shop { server, ..shop };
+    let server = Arc::clone(&shop.server);
+    tokio::task::spawn_blocking(move || server.restart().unwrap())
+        .await
+        .unwrap();
     for customer in customers {
         let status = shop.settled(customer.uuid(), Channel::Email).await;
         assert_eq!(

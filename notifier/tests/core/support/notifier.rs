@@ -101,7 +101,9 @@ impl Notifier {
         let Self { runtime, ended, .. } = self;
         tokio::task::spawn_blocking(move || {
             ended.recv_timeout(Duration::from_secs(30)).unwrap();
-            drop(runtime.map(Runtime::shutdown_background));
+            if let Some(runtime) = runtime {
+                runtime.shutdown_background();
+            }
         })
         .await
         .unwrap();

@@ -18,7 +18,6 @@ pub enum Does {
     Say(Outcome),
     /// Takes the message and never answers.
     AcceptAndHang,
-    Hang,
 }
 
 /// One call as it came.
@@ -178,7 +177,6 @@ impl Provider for Scripted {
                 self.accept(call.id);
                 std::future::pending().await
             }
-            Does::Hang => std::future::pending().await,
         }
     }
 

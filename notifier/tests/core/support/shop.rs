@@ -22,7 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 pub struct Shop {
-    pub server: NatsServer,
+    pub server: Arc<NatsServer>,
     pub client: async_nats::Client,
     pub executor: Executor,
     key: PersonalKey,
@@ -68,7 +68,7 @@ impl Shop {
         topology::migrate(&client, 1).await.unwrap();
         let store = JetStreamStore::connect(client.clone()).await.unwrap();
         Self {
-            server,
+            server: Arc::new(server),
             client,
             executor: Executor::new(Arc::new(store)),
             key: PersonalKey::generate().unwrap(),
