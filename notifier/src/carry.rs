@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::circuit::Pass;
 use crate::compose::{Composed, Uncomposed, compose};
 use crate::context::Context;
-use crate::port::{Found, Outcome, Outgoing, Provider};
+use crate::port::{Address, Found, Outcome, Outgoing, Provider};
 
 /// Pause before the log is asked again after it could not be reached; doubles up to the most.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
@@ -49,6 +49,15 @@ enum Step {
     Orphan(Recovery),
     /// Nothing more can be done.
     GiveUp(Status, &'static str),
+}
+
+/// Who is asked, once the address is known.
+enum Serving {
+    By(Arc<dyn Provider>, Pass),
+    /// Whoever could is left alone for now.
+    Later(Duration),
+    /// None of those who may carry it reaches such an address.
+    Nobody,
 }
 
 /// A message in somebody's hands.
@@ -193,6 +202,11 @@ impl Carrier {
             Err(Uncomposed::Nowhere(cause)) => return self.give_up(Status::Rejected, cause).await,
             Err(Uncomposed::NotNow(why)) => return Err(CarryError::NotNow(why)),
         };
+        let (provider, pass) = match self.serving(delivery, provider, pass, &to) {
+            Serving::By(provider, pass) => (provider, pass),
+            Serving::Later(wait) => return Ok(Carried::Again(wait)),
+            Serving::Nobody => return self.give_up(Status::Rejected, "no_provider").await,
+        };
         let attempt = delivery.attempts.saturating_add(1);
         let now = self.context.clock.now();
         if !self.context.pulse.is_felt() {
@@ -229,6 +243,34 @@ impl Carrier {
             self.is_gone(delivery, used).await;
         }
         Ok(carried)
+    }
+
+    /// Who reaches the address: the one whose turn it is, else the first in order that does.
+    fn serving(
+        &self,
+        delivery: &Delivery,
+        turn: &Arc<dyn Provider>,
+        pass: Pass,
+        to: &Address,
+    ) -> Serving {
+        if turn.serves(to) {
+            return Serving::By(Arc::clone(turn), pass);
+        }
+        let mut soonest: Option<Duration> = None;
+        for name in &delivery.intent.providers {
+            let Some(provider) = self.provider(delivery, name).filter(|one| one.serves(to)) else {
+                continue;
+            };
+            match self
+                .context
+                .circuits
+                .admit(provider.channel(), provider.name())
+            {
+                Ok(pass) => return Serving::By(Arc::clone(provider), pass),
+                Err(wait) => soonest = Some(soonest.map_or(wait, |known| known.min(wait))),
+            }
+        }
+        soonest.map_or(Serving::Nobody, Serving::Later)
     }
 
     async fn look_up(

@@ -143,7 +143,11 @@ impl Desk<'_> {
                     Channel::Webhook => {
                         let url = partner.and_then(partner::State::webhook);
                         let url = url.ok_or(Uncomposed::Nowhere("no_address"))?.to_owned();
-                        let secrets = self.context.keys.of_webhook(id.uuid(), self.context.clock.now()).await?;
+                        let secrets = self
+                            .context
+                            .keys
+                            .of_webhook(id.uuid(), self.context.clock.now())
+                            .await?;
                         if secrets.is_empty() {
                             return Err(Uncomposed::Nowhere("no_secret"));
                         }
@@ -203,6 +207,7 @@ impl Desk<'_> {
         let intent = &self.delivery.intent;
         let mut facts = Facts {
             public_url: self.context.public_url.clone(),
+            shop_name: self.context.shop_name.clone(),
             order_id: intent.order_id.map(|order| order.uuid()),
             partner_title: histories
                 .partner
@@ -233,6 +238,7 @@ impl Desk<'_> {
                     let saga = self.load::<Fulfilment>(order.uuid()).await?;
                     let payment = self.load::<Payment>(order.uuid()).await?;
                     if let Some(view) = fulfilment::view(&saga, &payment) {
+                        facts.step = view.step.map(|step| step.to_string());
                         facts.cause = view.cause.map(|cause| cause.as_str().to_owned());
                         facts.detail = view.cause_detail;
                     }
@@ -242,12 +248,13 @@ impl Desk<'_> {
             Kind::ResourceAdded | Kind::ResourceRemoved => {
                 if let Some(id) = intent.about {
                     let resource = self.load::<Resource>(id).await?;
-                    facts.resource_name = match &*resource {
-                        resource::State::NotAdded => None,
-                        resource::State::Added(details) | resource::State::Removed(details) => {
-                            Some(details.name.clone())
-                        }
-                    };
+                    if let resource::State::Added(details) | resource::State::Removed(details) =
+                        &*resource
+                    {
+                        facts.resource_name = Some(details.name.clone());
+                        facts.resource_kind = Some(details.kind.clone());
+                        facts.resource_region = Some(details.region.clone());
+                    }
                 }
             }
             Kind::CustomerAdded
@@ -301,7 +308,10 @@ impl Desk<'_> {
         let product = self.load::<Product>(id).await?;
         let stock = self.load::<Inventory>(id).await?;
         facts.product_id = Some(id);
-        facts.product_name = product.current().map(|(_, details)| details.name.clone());
+        if let Some((identity, details)) = product.current() {
+            facts.product_sku = Some(identity.sku.clone());
+            facts.product_name = Some(details.name.clone());
+        }
         facts.available = Some(stock.available);
         facts.threshold = Some(stock.low_stock_threshold);
         Ok(())

@@ -25,6 +25,8 @@ pub(crate) struct Context {
     pub(crate) in_hand: InHand,
     /// The address under which the world reaches the shop.
     pub(crate) public_url: String,
+    /// What the shop is called in its messages.
+    pub(crate) shop_name: String,
 }
 
 /// Those who carry messages.

@@ -123,7 +123,9 @@ pub trait Provider: Send + Sync {
     fn recovery(&self) -> Recovery;
     /// Whether an address of its channel is one that it can reach: of the tokens of devices some are an app's and some a
     /// browser's. Who does not serve an address is passed over for it, which is no failure.
-    fn serves(&self, to: &Address) -> bool;
+    fn serves(&self, _to: &Address) -> bool {
+        true
+    }
     /// Asks it to carry the message; bounded in time by itself.
     async fn send(&self, message: &Outgoing) -> Outcome;
     /// Whether it has the message; bounded in time by itself.

@@ -106,6 +106,7 @@ impl Service {
             pulse: Pulse::default(),
             in_hand: InHand::default(),
             public_url: deps.settings.public_url.clone(),
+            shop_name: crate::templates::shop_name(&deps.settings),
         };
         Ok(Self {
             context: Arc::new(context),

@@ -108,3 +108,30 @@ async fn a_provider_that_fails_again_and_again_is_skipped_for_a_while() {
     assert_eq!(two.second.out().len(), 31);
     two.notifier.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_reach_an_address_is_passed_over_and_where_nobody_does_it_is_rejected() {
+    let shop = Shop::open().await;
+    let apps = Scripted::new("apps", Channel::Push, Recovery::Nothing);
+    let browsers = Scripted::new("browsers", Channel::Push, Recovery::Nothing);
+    apps.reaches("app-");
+    browsers.reaches("device-");
+    let all = [
+        Arc::clone(&apps) as Arc<dyn Provider>,
+        Arc::clone(&browsers) as Arc<dyn Provider>,
+    ];
+    let notifier = Notifier::start(&shop, &all);
+    shop.led().await;
+    let (customer, partner) = (shop.customer().await, shop.partner(None).await);
+    shop.reachable(customer).await;
+    let order = shop.place(customer, partner).await;
+    let status = shop.settled(order.uuid(), Channel::Push).await;
+    assert_eq!(status, Status::Sent);
+    assert_eq!(browsers.calls()[0].attempt, 1);
+    browsers.reaches("another-");
+    let order = shop.place(customer, partner).await;
+    let status = shop.settled(order.uuid(), Channel::Push).await;
+    assert_eq!(status, Status::Rejected);
+    assert_eq!((apps.calls().len(), browsers.calls().len()), (0, 1));
+    notifier.stop().await;
+}

@@ -42,6 +42,8 @@ pub struct Scripted {
     /// How often each message really went out.
     out: Mutex<HashMap<Uuid, u32>>,
     at_once: Mutex<(usize, usize)>,
+    /// What the addresses begin with that it reaches.
+    reaches: Mutex<&'static str>,
 }
 
 pub const KEY: Recovery = Recovery::Key {
@@ -68,7 +70,13 @@ impl Scripted {
             calls: Mutex::default(),
             out: Mutex::default(),
             at_once: Mutex::default(),
+            reaches: Mutex::default(),
         })
+    }
+
+    /// From now on it reaches only addresses that begin so.
+    pub fn reaches(&self, beginning: &'static str) {
+        *self.reaches.lock().unwrap() = beginning;
     }
 
     /// From now on: the call, and how many there were before it.
@@ -124,6 +132,10 @@ impl Provider for Scripted {
 
     fn recovery(&self) -> Recovery {
         self.recovery
+    }
+
+    fn serves(&self, to: &Address) -> bool {
+        shown(to).starts_with(*self.reaches.lock().unwrap())
     }
 
     async fn send(&self, message: &Outgoing) -> Outcome {
