@@ -21,8 +21,8 @@ use crate::problem;
 
 /// The service's name and the first token of its subjects.
 const SERVICE: &str = "inbox";
-/// How long the projector may take for one look into an index.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// How long the projector may take; one look into an index is much faster, but others may be asking too.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Deserialize)]
 struct Placed {

@@ -11,10 +11,6 @@ use crate::stage::Stage;
 
 const CALLERS: usize = 50;
 
-async fn inbox(who: &Person) -> Value {
-    who.get("/v1/notifications").await.ok()
-}
-
 /// As it is once a position is in it.
 async fn seen_at(who: &Person, path: &str, position: u64) -> Value {
     let request = who
@@ -58,7 +54,7 @@ async fn events(stage: &Stage, kind: &str) -> usize {
 async fn of_fifty_who_read_or_clear_the_same_notification_one_does() {
     let stage = Stage::open().await;
     let who = &stage.customer;
-    let before = inbox(who).await;
+    let before = seen_at(who, "/v1/notifications", stage.log_end().await).await;
     let all = ids(&before);
     let unread = before["unread"].as_u64().unwrap();
     assert!(all.len() >= 2, "{before}");
@@ -88,8 +84,9 @@ async fn of_fifty_who_read_or_clear_the_same_notification_one_does() {
 async fn what_happens_after_the_position_that_was_seen_stays_in_the_inbox() {
     let stage = Stage::open().await;
     let who = &stage.customer;
-    let seen = who.get("/v1/notifications").await;
-    let through = seen.position.unwrap();
+    // Everything so far is in the inbox that is seen.
+    let through = stage.log_end().await;
+    seen_at(who, "/v1/notifications", through).await;
     let order = who
         .order(&stage.partner, &stage.product, 1, "pm_card_visa")
         .await;
