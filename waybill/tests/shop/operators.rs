@@ -54,6 +54,8 @@ async fn the_log_and_the_read_models_can_be_looked_at_and_built_anew_while_the_s
         "inbox",
         "inventory",
         "orders",
+        "providers",
+        "resources",
         "sales",
     ];
     for projection in projections {
