@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use domain::fulfilment::Policy;
 use event_store::{Executor, JetStreamStore};
 use service_kit::crypto::InstallationKey;
-use service_kit::http::Readiness;
+use service_kit::http::{Behind, Readiness};
 use service_kit::mail::Mailer;
 use service_kit::oidc::Outside;
 use service_kit::passwords::Passwords;
@@ -179,7 +179,7 @@ impl Service {
     /// Adds what must hold before commands are sent here.
     pub fn readiness(&self, readiness: &Readiness) {
         let executor = self.door.executor.clone();
-        readiness.check("event log", move || {
+        readiness.check_server(Behind::Broker, "event log", move || {
             let executor = executor.clone();
             async move {
                 executor
@@ -191,7 +191,7 @@ impl Service {
             }
         });
         let database = self.database.clone();
-        readiness.check("vault", move || {
+        readiness.check_server(Behind::Database, "vault", move || {
             let database = database.clone();
             async move {
                 let asked = sqlx::query("select 1").execute(&database).await;

@@ -13,7 +13,7 @@ use utoipa::openapi::path::Paths;
 use utoipa::openapi::tag::{Tag, TagBuilder};
 
 use event_store::{EventStore, JetStreamStore};
-use service_kit::http::Readiness;
+use service_kit::http::{Behind, Readiness};
 use service_kit::oidc::Outside;
 use service_kit::payment::ProviderAccount;
 use service_kit::pictures::Pictures;
@@ -194,6 +194,14 @@ impl Service {
         readiness.check("projections", move || {
             let pool = pool.clone();
             async move { ready(&pool).await }
+        });
+        let pool = self.read.pool().clone();
+        readiness.check_server(Behind::Database, "read models", move || {
+            let pool = pool.clone();
+            async move {
+                let asked = sqlx::query("select 1").execute(&pool).await;
+                asked.map(|_| ()).map_err(|error| error.to_string())
+            }
         });
     }
 

@@ -9,14 +9,18 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::order;
+use domain::payment::RecordCallback;
+use event_schema::Timestamp;
 use event_schema::fulfilment::Cause;
 use event_schema::order::{CancelReason, PaymentMethod};
 use saga_orchestrator::status::Verdict;
 use serde_json::{Value, json};
 use service_kit::Settings;
+use support::callbacks;
 use support::meddler::{Do, Meddler, Op};
 use support::orchestrator::{Orchestrator, settings};
 use support::sandbox::Provider;
@@ -169,6 +173,58 @@ async fn what_is_let_go_or_given_back_without_an_answer_is_so_once_even_if_the_k
         1,
         "looked up, not sent again"
     );
+}
+
+#[tokio::test]
+async fn a_payment_that_only_a_callback_names_is_looked_up_by_its_id_and_believed_if_it_names_the_call()
+ {
+    let shop = Arc::new(Shop::open().await);
+    let ear = callbacks::listen(Arc::clone(&shop)).await;
+    let provider = Provider::start_with(Some(&ear)).await;
+    let meddler = Meddler::before(&provider).await;
+    let _orchestrator = Orchestrator::start_as(&shop, meddler.account(&provider), settings());
+    shop.spread(&[16]).await;
+    // After the look before the first call lists are not answered for the rest of the day, and neither is the call.
+    let down = || Do::Answer(500, Value::Null, None);
+    meddler.order(Op::List, Do::ForgetKey, 1);
+    meddler.order(Op::List, down(), usize::MAX);
+    meddler.order(Op::Create, Do::ForgetKeyAndLoseAnswer, 1);
+    meddler.order(Op::Create, Do::ForgetKey, 100);
+    let product = shop.stocked(5).await;
+    let order = shop.order(product, 2, "pm_card_visa").await;
+    shop.reaches(order, Verdict::Completed).await;
+    let creates = meddler.seen(Op::Create);
+    assert_eq!(creates.len(), 1, "not sent again");
+    let looked_at = meddler.seen(Op::List)[0].at;
+    assert!(looked_at < creates[0].at, "no list can have shown it");
+    assert_eq!(provider.total(order, "times_captured").await, 1);
+
+    // A callback that names another order's payment as this one's is no proof of anything.
+    let foreign = provider.ledger(order).await["intents"][0]["id"].clone();
+    meddler.relent();
+    meddler.order(Op::Create, down(), usize::MAX);
+    let looks = meddler.seen(Op::List).len();
+    let other = shop.order(product, 2, "pm_card_visa").await;
+    let told = RecordCallback {
+        provider: shop.provider_id.into(),
+        provider_event_id: "evt_foreign".into(),
+        kind: "payment_intent.succeeded".into(),
+        provider_payment_id: foreign.as_str().map(str::to_owned),
+        session_id: None,
+        amount: None,
+        status: Some("succeeded".into()),
+        created_at: Timestamp::now(),
+    };
+    shop.callback(other, told).await;
+    eventually("it was looked up in vain", async || {
+        meddler.seen(Op::List).len() > looks + 2
+    })
+    .await;
+    let shown = shop.shown(other).await.unwrap();
+    assert_eq!(shown.status, Verdict::Running);
+    meddler.relent();
+    shop.reaches(other, Verdict::Completed).await;
+    assert_eq!(provider.total(other, "times_captured").await, 1);
 }
 
 #[tokio::test]
@@ -356,6 +412,35 @@ async fn a_provider_that_answers_and_does_not_tell_uses_the_budget_up_and_a_pers
         .unwrap();
     scene.meddler.relent();
     scene.is_paid_once(order).await;
+}
+
+#[tokio::test]
+async fn a_provider_that_answers_every_question_and_never_the_call_itself_uses_the_budget_up() {
+    let ways: [(Op, Do); 2] = [
+        (Op::Create, Do::Answer(502, Value::Null, None)),
+        (Op::Capture, Do::Hang),
+    ];
+    for (op, act) in ways {
+        let scene = Scene::open_with(impatient()).await;
+        scene.meddler.order(op, act, usize::MAX);
+        let order = scene.order(5).await;
+        let shown = scene.shop.reaches(order, Verdict::NeedsOperator).await;
+        assert_eq!(shown.cause, Some(Cause::PaymentUnknown), "{op:?}");
+        let calls = scene.meddler.seen(op);
+        assert!(calls.len() > 1, "{op:?}: {calls:?}");
+        assert!(
+            calls.iter().all(|call| call.key == calls[0].key),
+            "{op:?}: {calls:?}"
+        );
+        scene.meddler.relent();
+        let headers = [
+            ("Command-Id", "again"),
+            ("Reason", "the provider is mended"),
+        ];
+        let body = order.to_string();
+        scene.shop.command("retry", &body, &headers).await.unwrap();
+        scene.is_paid_once(order).await;
+    }
 }
 
 #[tokio::test]

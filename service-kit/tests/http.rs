@@ -8,7 +8,8 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use http::{Method, StatusCode};
@@ -16,7 +17,7 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service_kit::extract::{Json, Path, Query, RawBody};
-use service_kit::http::{HttpLimits, RateLimit, Readiness, ServerBuilder, serve};
+use service_kit::http::{Behind, HttpLimits, RateLimit, Readiness, ServerBuilder, serve};
 use service_kit::idempotency::IdempotencyKey;
 use service_kit::signing::{SigningKey, Tokens};
 use service_kit::{Access, ApiRouter, Caller, Clock, Problem, Role, Shutdown, routes};
@@ -89,6 +90,12 @@ async fn slow() -> &'static str {
     "never"
 }
 
+#[utoipa::path(post, path = "/slow-command", responses((status = 200)))]
+async fn slow_command() -> &'static str {
+    std::future::pending::<()>().await;
+    "never"
+}
+
 #[utoipa::path(get, path = "/library", responses((status = 200)))]
 async fn library_refusal() -> (StatusCode, &'static str) {
     (
@@ -116,6 +123,7 @@ fn write_side() -> ApiRouter {
         .routes(Access::Authenticated, routes!(pay))
         .routes(Access::Signed, routes!(hook))
         .routes(Access::Public, routes!(state))
+        .routes(Access::Public, routes!(slow_command))
         .with_state("the state")
 }
 
@@ -587,6 +595,69 @@ async fn an_answer_that_takes_too_long_is_503_and_the_outcome_unknown() {
     assert!(response.headers().contains_key("retry-after"));
     let json = problem(response, 503, "timed_out").await;
     assert!(json["detail"].as_str().unwrap().contains("Idempotency-Key"));
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_server_that_is_away_is_told_so_long_before_his_time_is_over() {
+    let limits = HttpLimits {
+        time_limit: Duration::from_secs(8),
+        ..HttpLimits::default()
+    };
+    for (behind, told_command, told_query) in [
+        (Behind::Broker, "broker_unavailable", "timed_out"),
+        (
+            Behind::Database,
+            "database_unavailable",
+            "database_unavailable",
+        ),
+    ] {
+        let server = Server::with(limits.clone()).await;
+        // It answers, until somebody waits.
+        let away = Arc::new(AtomicBool::new(false));
+        let is_away = Arc::clone(&away);
+        server.readiness.check_server(behind, "behind", move || {
+            let away = is_away.load(Ordering::SeqCst);
+            async move {
+                if away {
+                    std::future::pending::<()>().await;
+                }
+                Ok(())
+            }
+        });
+        let begun = Instant::now();
+        let (command, query) = tokio::join!(
+            async {
+                let answer = server.post("/slow-command").send().await.unwrap();
+                (answer, begun.elapsed())
+            },
+            async {
+                away.store(true, Ordering::SeqCst);
+                let answer = server.get("/slow").send().await.unwrap();
+                (answer, begun.elapsed())
+            }
+        );
+        assert!(command.1 < Duration::from_millis(7800), "{:?}", command.1);
+        for ((answer, _), code) in [(command, told_command), (query, told_query)] {
+            assert!(answer.headers().contains_key("retry-after"));
+            problem(answer, 503, code).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_waited_for_while_the_servers_behind_it_answer() {
+    let limits = HttpLimits {
+        time_limit: Duration::from_millis(400),
+        ..HttpLimits::default()
+    };
+    let server = Server::with(limits).await;
+    server
+        .readiness
+        .check_server(Behind::Database, "behind", async || Ok(()));
+    let begun = Instant::now();
+    let answer = server.get("/slow").send().await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(400));
+    problem(answer, 503, "timed_out").await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use event_schema::Timestamp;
 
-use super::{Outcome, Past, by_id, found, key_lives, of_payment, spent};
+use super::{Outcome, Past, by_id, found, key_lives, of_payment, spent, though_answered};
 use crate::provider::{Call, Fault, PaymentProvider, Search, Session, SessionStatus};
 
 /// How the money is set aside, and what the history already knows of it.
@@ -43,7 +43,7 @@ pub(super) async fn run(
             call.effect_id,
         ));
     }
-    match send(provider, call, means).await {
+    match send(provider, call, means).await.map_err(though_answered) {
         // It remembers a failure of its own under the key.
         Err(Fault::Unknown {
             detail,

@@ -2,7 +2,7 @@
 
 use event_schema::{Money, Timestamp};
 
-use super::{Outcome, Past, Searched, key_lives, spent};
+use super::{Outcome, Past, Searched, key_lives, spent, though_answered};
 use crate::provider::{Call, Fault, Payment, PaymentProvider, PaymentStatus, Search};
 
 pub(super) async fn run(
@@ -42,6 +42,7 @@ pub(super) async fn run(
                 format!("the provider only repeats a failure, and has taken nothing: {detail}");
             Ok(spent(Searched::Nothing, &detail, call.effect_id))
         }
+        Err(fault) if past != Past::FirstCall => Err(though_answered(fault)),
         Err(fault) => Err(fault),
     }
 }

@@ -248,6 +248,25 @@ fn of_fault(fault: Fault, past: Past) -> Outcome {
     }
 }
 
+/// What broke after the same try's look-up had been answered: the provider can be reached, and it is this call that it
+/// does not answer. Whoever is told so for longer than the patience lasts is not in an outage.
+fn though_answered(fault: Fault) -> Fault {
+    match fault {
+        Fault::Unknown {
+            detail,
+            after,
+            replayed,
+            ..
+        } => Fault::Unknown {
+            detail,
+            reachable: true,
+            after,
+            replayed,
+        },
+        other => other,
+    }
+}
+
 fn key_lives(call: &Call, now: Timestamp) -> bool {
     now < call.key_since + KEY_LIFE
 }

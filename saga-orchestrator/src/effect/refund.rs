@@ -2,7 +2,7 @@
 
 use event_schema::Timestamp;
 
-use super::{Outcome, Past, found, key_lives, spent};
+use super::{Outcome, Past, found, key_lives, spent, though_answered};
 use crate::provider::{Call, Fault, PaymentProvider, Refund, RefundStatus, Search};
 
 /// The provider's code for "all of it has been given back".
@@ -88,6 +88,7 @@ pub(super) async fn run(
                 after,
             },
         }),
+        Err(fault) if past != Past::FirstCall => Err(though_answered(fault)),
         Err(fault) => Err(fault),
     }
 }

@@ -4,7 +4,7 @@
 
 use event_schema::{Money, Timestamp};
 
-use super::{Means, Outcome, Past, Searched, by_id, found, key_lives};
+use super::{Means, Outcome, Past, Searched, by_id, found, key_lives, though_answered};
 use crate::provider::{
     Call, Fault, Payment, PaymentProvider, PaymentStatus, Search, Session, SessionStatus,
 };
@@ -132,7 +132,8 @@ fn nothing_if_refused<T>(
         Ok(created) => Ok(Some(created)),
         Err(Fault::Refused { .. } | Fault::WrongState { .. }) => Ok(None),
         Err(Fault::Unknown { replayed: true, .. }) => nothing_if_seen(searched),
-        Err(fault) => Err(fault),
+        // The search before it was answered.
+        Err(fault) => Err(though_answered(fault)),
     }
 }
 
@@ -163,7 +164,8 @@ async fn cancel(
                 Some(payment) => settled(&payment).unwrap_or(refused),
             })
         }
-        Err(fault) => Err(fault),
+        // The payment has just been read, or made.
+        Err(fault) => Err(though_answered(fault)),
     }
 }
 
@@ -186,7 +188,8 @@ async fn close(
                     Some(session) => session,
                 }
             }
-            Err(fault) => return Err(fault),
+            // The checkout has just been read, or opened.
+            Err(fault) => return Err(though_answered(fault)),
         }
     } else {
         session

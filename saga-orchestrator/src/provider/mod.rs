@@ -29,11 +29,14 @@ pub struct Call {
     pub refusals: u32,
     /// When the key was used first: how long the provider remembers it counts from here.
     pub key_since: Timestamp,
+    /// Payments that signed callbacks have named as this order's: looked at before anything is listed, and believed only
+    /// if the payment itself names this call.
+    pub told: Vec<String>,
 }
 
 impl Call {
     /// The first call of an effect whose intent was recorded at this moment.
-    pub const fn new(
+    pub fn new(
         order_id: OrderId,
         effect_id: EffectId,
         amount: Money,
@@ -46,6 +49,7 @@ impl Call {
             intended_at,
             refusals: 0,
             key_since: intended_at,
+            told: Vec::new(),
         }
     }
 
@@ -229,7 +233,8 @@ pub trait PaymentProvider: Send + Sync + 'static {
     async fn payment(&self, payment_id: &str) -> Result<Option<Payment>, Fault>;
     /// Reads a hosted checkout by the provider's id.
     async fn session(&self, session_id: &str) -> Result<Option<Session>, Fault>;
-    /// Searches the payment that the call has made, by our own reference.
+    /// Searches the payment that the call has made, by our own reference: among those that callbacks have named, then
+    /// among all.
     async fn find_payment(&self, call: &Call) -> Result<Search<Payment>, Fault>;
     /// Searches the hosted checkout that the call has opened, by our own reference.
     async fn find_session(&self, call: &Call) -> Result<Search<Session>, Fault>;

@@ -13,6 +13,9 @@ use super::failure::Failure;
 use crate::effect::{Means, Task};
 use crate::provider::Call;
 
+/// Most payments that are looked at because callbacks name them.
+const TOLD_PAYMENTS_MAX: usize = 3;
+
 /// When an effect's intent was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Intent {
@@ -58,6 +61,32 @@ pub(super) async fn intent(
     })
 }
 
+/// Payments that the provider's callbacks have named as this order's, the newest first.
+pub(super) async fn told_payments(
+    context: &Context,
+    order: Uuid,
+    at_least: Position,
+) -> Result<Vec<String>, Failure> {
+    let subject = Subject::history(payment::Event::AGGREGATE, order);
+    let store = context.executor.store();
+    let fresh = Freshness::AtLeast(at_least);
+    let history = store.load(&subject, Version::NONE, None, fresh).await?;
+    let mut told = Vec::new();
+    for event in history.events.iter().rev() {
+        if told.len() >= TOLD_PAYMENTS_MAX {
+            break;
+        }
+        let read = payment::Event::decode(&event.event_type, event.schema_version, &event.payload);
+        if let Ok(payment::Event::CallbackRecorded(callback)) = read
+            && let Some(id) = callback.provider_payment_id
+            && !told.contains(&id)
+        {
+            told.push(id);
+        }
+    }
+    Ok(told)
+}
+
 /// What the histories know of an order's money.
 pub(super) struct Asked<'a> {
     pub(super) order: OrderId,
@@ -65,6 +94,8 @@ pub(super) struct Asked<'a> {
     pub(super) payment: &'a payment::State,
     /// What set the money aside, for the step that lets it go.
     pub(super) authorisation: Option<(EffectId, Intent)>,
+    /// Payments that callbacks have named, while none is recorded.
+    pub(super) told: Vec<String>,
 }
 
 impl Asked<'_> {
@@ -110,8 +141,18 @@ impl Asked<'_> {
         let record = self.saga.step(step);
         let record = record.filter(|record| record.effect_id == Some(effect));
         let refusals = record.map_or(0, |record| record.refusals);
+        let told = match step {
+            Step::Authorise => self.told.clone(),
+            Step::Hold
+            | Step::Capture
+            | Step::Commit
+            | Step::Void
+            | Step::Release
+            | Step::Refund => Vec::new(),
+        };
         Call {
             refusals,
+            told,
             // After a refusal the key is a new one, first used with the latest intent.
             key_since: if refusals == 0 {
                 intent.first

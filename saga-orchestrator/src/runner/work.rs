@@ -10,6 +10,7 @@ use domain::fulfilment::{
 use domain::inventory::Inventory;
 use domain::payment::{self, Payment};
 use event_schema::ids::{EffectId, OrderId};
+use event_schema::order::PaymentMethod;
 use event_schema::{Actor, EventSet, Metadata, Position, Recorded, Subject, Timestamp, Version};
 use event_store::Freshness;
 use event_store::topology::EVENTS;
@@ -37,6 +38,9 @@ const CUSTOMER_POLL_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Older openings of an authorisation that are looked up after the end, at most.
 const OLDER_OPENINGS_MAX: usize = 9;
+
+/// A look, and no call: somebody may have called, however often.
+const LOOKED: Past = Past::MaybeCalled { tries: 0 };
 
 /// What a worker hands back.
 pub(super) struct Report {
@@ -264,7 +268,7 @@ impl Worker<'_> {
             return Ok(over);
         };
         let intent = self.intent(effect, now).await?;
-        let (call, _) = self.task(now, saga, step, effect, intent).await?;
+        let (call, _) = self.task(now, saga, step, effect, intent, LOOKED).await?;
         metrics::counter!("waybill_saga_lookups_total", "step" => Step::Refund.as_str())
             .increment(1);
         let started = std::time::Instant::now();
@@ -417,7 +421,7 @@ impl Worker<'_> {
             }
         };
         let (call, task) = self
-            .task(now, saga, pending.step, pending.effect_id, intent)
+            .task(now, saga, pending.step, pending.effect_id, intent, past)
             .await?;
         if past != Past::FirstCall {
             metrics::counter!("waybill_saga_lookups_total", "step" => pending.step.as_str())
@@ -462,7 +466,9 @@ impl Worker<'_> {
         otherwise: Turn,
     ) -> Result<Turn, Failure> {
         let intent = self.intent(effect_id, now).await?;
-        let (call, task) = self.task(now, saga, step, effect_id, intent).await?;
+        let (call, task) = self
+            .task(now, saga, step, effect_id, intent, LOOKED)
+            .await?;
         metrics::counter!("waybill_saga_lookups_total", "step" => step.as_str()).increment(1);
         let started = std::time::Instant::now();
         let looked = effect::look_up(&*self.context.provider, &call, &task).await;
@@ -577,17 +583,31 @@ impl Worker<'_> {
         step: Step,
         effect: EffectId,
         intent: Intent,
+        past: Past,
     ) -> Result<(Call, Task), Failure> {
         let authorised = saga.step(Step::Authorise).and_then(|step| step.effect_id);
         let authorisation = match authorised.filter(|_| step == Step::Void) {
             Some(effect) => Some((effect, self.intent(effect, now).await?)),
             None => None,
         };
+        let by_card = matches!(saga.method, PaymentMethod::Card { .. });
+        let searches = match step {
+            Step::Authorise => past != Past::FirstCall,
+            // It looks for what the authorisation may have made.
+            Step::Void => true,
+            Step::Hold | Step::Capture | Step::Commit | Step::Release | Step::Refund => false,
+        };
+        let told = if by_card && searches && now.payment.provider_payment_id.is_none() {
+            call::told_payments(self.context, self.order, now.last.position).await?
+        } else {
+            Vec::new()
+        };
         let asked = Asked {
             order: OrderId(self.order),
             saga,
             payment: &now.payment,
             authorisation,
+            told,
         };
         asked.for_step(step, effect, intent)
     }

@@ -26,12 +26,15 @@ pub enum Op {
     Refund,
     /// Any read: of one thing, or a list.
     Read,
+    /// The list of payments.
+    List,
 }
 
 impl Op {
     fn of(method: &Method, path: &str) -> Option<Self> {
         if method == Method::GET {
-            return Some(Self::Read);
+            let lists = path.ends_with("/payment_intents");
+            return Some(if lists { Self::List } else { Self::Read });
         }
         match path.rsplit('/').next()? {
             "payment_intents" => Some(Self::Create),
@@ -40,6 +43,13 @@ impl Op {
             "refunds" => Some(Self::Refund),
             _ => None,
         }
+    }
+}
+
+impl Op {
+    /// A list is a read too.
+    fn covers(self, other: Option<Self>) -> bool {
+        other == Some(self) || (self == Self::Read && other == Some(Self::List))
     }
 }
 
@@ -125,7 +135,7 @@ impl Meddler {
     /// Calls of this kind so far.
     pub fn seen(&self, op: Op) -> Vec<Seen> {
         let script = self.script.lock().unwrap();
-        let seen = script.seen.iter().filter(|seen| seen.op == Some(op));
+        let seen = script.seen.iter().filter(|seen| op.covers(seen.op));
         seen.cloned().collect()
     }
 
@@ -141,7 +151,7 @@ impl Meddler {
         let rule = script
             .rules
             .iter_mut()
-            .find(|rule| Some(rule.op) == op && rule.times > 0)?;
+            .find(|rule| rule.op.covers(op) && rule.times > 0)?;
         rule.times -= 1;
         Some(rule.act.clone())
     }

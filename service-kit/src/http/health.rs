@@ -37,8 +37,18 @@ struct Inner {
     draining: AtomicBool,
 }
 
+/// A server that requests cannot be answered without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// The message broker.
+    Broker,
+    /// Postgres.
+    Database,
+}
+
 struct Check {
     name: String,
+    behind: Option<Behind>,
     ask: CheckFn,
     last: Mutex<Option<(Instant, Result<(), String>)>>,
 }
@@ -62,8 +72,26 @@ impl Readiness {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), String>> + Send + 'static,
     {
+        self.add(name.into(), None, ask);
+    }
+
+    /// Adds a check of a server behind this one. A request that has waited long is told when that server is away.
+    pub fn check_server<F, Fut>(&self, behind: Behind, name: impl Into<String>, ask: F)
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.add(name.into(), Some(behind), ask);
+    }
+
+    fn add<F, Fut>(&self, name: String, behind: Option<Behind>, ask: F)
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), String>> + Send + 'static,
+    {
         let check = Check {
-            name: name.into(),
+            name,
+            behind,
             ask: Box::new(move || Box::pin(ask())),
             last: Mutex::new(None),
         };
@@ -81,12 +109,7 @@ impl Readiness {
 
     /// Asks every check: its name and what it says.
     pub async fn report(&self) -> Vec<(String, Result<(), String>)> {
-        let checks: Vec<_> = self
-            .0
-            .checks
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone();
+        let checks = self.checks();
         let asked = checks.iter().map(|check| async {
             let said = check.said().await;
             (check.name.clone(), said)
@@ -96,6 +119,24 @@ impl Readiness {
             report.push(("draining".to_owned(), Err("shutting down".to_owned())));
         }
         report
+    }
+
+    /// A server of these that does not answer at this moment.
+    pub(super) async fn away(&self, of: &[Behind]) -> Option<Behind> {
+        let checks = self.checks();
+        let asked = checks.iter().filter_map(|check| {
+            let behind = check.behind.filter(|behind| of.contains(behind))?;
+            Some(async move { check.said().await.is_err().then_some(behind) })
+        });
+        join_all(asked).await.into_iter().flatten().next()
+    }
+
+    fn checks(&self) -> Vec<Arc<Check>> {
+        self.0
+            .checks
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 }
 

@@ -18,6 +18,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::client_address::{client_address, limit_key};
+use super::health::{Behind, Readiness};
 use super::rate_limit::{Key, Limiter};
 use super::request_id;
 use crate::auth::{Authentication, Role};
@@ -30,6 +31,11 @@ const MAX_PLAIN_REFUSAL_BYTES: usize = 4 * 1024;
 /// Label of metrics for addresses that no route matches; the addresses themselves would be endless.
 const NO_ROUTE: &str = "(none)";
 
+/// A request that takes longer looks whether what it waits for is away.
+const LOOK_BEHIND_AFTER: Duration = Duration::from_secs(5);
+/// One silence may be chance; a check's answer is good for a second.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(1100);
+
 /// What the layers share.
 pub(super) struct Gate {
     pub(super) tokens: Option<Arc<Tokens>>,
@@ -38,6 +44,7 @@ pub(super) struct Gate {
     pub(super) limiter: Option<Limiter>,
     pub(super) in_flight: Semaphore,
     pub(super) time_limit: Duration,
+    pub(super) readiness: Readiness,
 }
 
 /// Marks an answer whose plain text is meant for whoever asked, although its status is an error.
@@ -261,9 +268,39 @@ pub(super) async fn limit(State(gate): State<Arc<Gate>>, request: Request, next:
         return Problem::busy("too many requests are being answered at this moment")
             .into_response();
     };
-    match tokio::time::timeout(gate.time_limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::timed_out(gate.time_limit).into_response(),
+    let needs: &[Behind] = if request.method().is_safe() {
+        &[Behind::Database]
+    } else {
+        &[Behind::Broker, Behind::Database]
+    };
+    tokio::select! {
+        biased;
+        response = next.run(request) => response,
+        away = is_away(&gate, needs) => match away {
+            Behind::Broker => Problem::broker_unavailable(),
+            Behind::Database => Problem::database_unavailable(),
+        }
+        .into_response(),
+        () = tokio::time::sleep(gate.time_limit) => Problem::timed_out(gate.time_limit).into_response(),
+    }
+}
+
+/// Ends when a request has waited long and one of these servers did not answer twice in a row: it may be away or hang,
+/// and whoever waits is told so long before his time is over. A request that is slow for another reason goes on.
+async fn is_away(gate: &Gate, needs: &[Behind]) -> Behind {
+    let patience = LOOK_BEHIND_AFTER.min(gate.time_limit / 4);
+    let mut suspected = None;
+    loop {
+        let pause = match suspected {
+            None => patience,
+            Some(_) => LOOK_AGAIN_AFTER.min(patience),
+        };
+        tokio::time::sleep(pause).await;
+        let away = gate.readiness.away(needs).await;
+        match away {
+            Some(behind) if suspected == away => return behind,
+            _ => suspected = away,
+        }
     }
 }
 

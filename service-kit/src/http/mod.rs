@@ -9,7 +9,7 @@ pub mod request_id;
 mod serve;
 mod server;
 
-pub use health::Readiness;
+pub use health::{Behind, Readiness};
 pub use layers::ClientAddress;
 pub use rate_limit::RateLimit;
 pub use serve::{DRAIN_LIMIT, serve};

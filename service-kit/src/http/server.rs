@@ -153,6 +153,7 @@ impl ServerBuilder {
             limiter: self.limits.rate_limit.map(Limiter::new),
             in_flight: Semaphore::new(self.limits.max_in_flight),
             time_limit: self.limits.time_limit,
+            readiness: self.readiness.clone(),
         });
         // Each `layer` goes around those before it: the last line is the outermost.
         let mut router = router

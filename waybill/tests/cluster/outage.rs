@@ -17,8 +17,8 @@ use crate::stage::{Broker, Stage, blocking};
 
 /// How long a server is away: longer than every lease and sign of life is good for.
 const AWAY_FOR: Duration = Duration::from_secs(8);
-/// The server's own limit around every request is 30 s.
-const ANSWER_LIMIT: Duration = Duration::from_secs(35);
+/// Whoever waits for a server that is away is told so within this; on a busy machine with some delay.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// What is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Away {
         self != Self::Broker
     }
 
-    /// The codes that fit, besides `timed_out`.
+    /// The codes that fit.
     fn codes(self) -> &'static [&'static str] {
         match self {
             Self::Broker => &["broker_unavailable"],
@@ -108,7 +108,7 @@ async fn is_told(away: Away, what: &str, request: RequestBuilder) -> Answer {
     assert!(took < ANSWER_LIMIT, "{what} took {took:?}: {answer:?}");
     if answer.asks_for_patience() {
         let code = answer.body["code"].as_str().unwrap();
-        let known = away.codes().contains(&code) || code == "timed_out";
+        let known = away.codes().contains(&code);
         assert!(known, "{away:?}, {what}: {answer:?}");
     }
     answer

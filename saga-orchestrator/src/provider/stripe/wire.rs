@@ -53,10 +53,8 @@ pub(super) struct WirePayment {
     amount: i64,
     currency: String,
     status: String,
-    #[serde(default, deserialize_with = "or_default")]
-    amount_capturable: i64,
-    #[serde(default, deserialize_with = "or_default")]
-    amount_received: i64,
+    amount_capturable: Option<i64>,
+    amount_received: Option<i64>,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) metadata: Metadata,
     #[serde(default)]
@@ -180,6 +178,13 @@ impl TryFrom<WirePayment> for Payment {
     type Error = Unreadable;
 
     fn try_from(wire: WirePayment) -> Result<Self, Unreadable> {
+        // A server that leaves a sum out means all of what the status says.
+        let all_if = |told: Option<i64>, status: &str| {
+            let all = wire.status == status;
+            told.unwrap_or(if all { wire.amount } else { 0 })
+        };
+        let capturable = all_if(wire.amount_capturable, "requires_capture");
+        let received = all_if(wire.amount_received, "succeeded");
         let status = match wire.status.as_str() {
             "requires_payment_method" => match wire.last_payment_error {
                 Some(error) => PaymentStatus::Declined {
@@ -210,8 +215,8 @@ impl TryFrom<WirePayment> for Payment {
             id: wire.id,
             status,
             amount: money(wire.amount, &wire.currency)?,
-            capturable: wire.amount_capturable,
-            received: wire.amount_received,
+            capturable,
+            received,
         })
     }
 }
@@ -282,6 +287,22 @@ mod tests {
                 page: Some("https://pay/1".into())
             }
         );
+    }
+
+    #[test]
+    fn a_sum_that_is_left_out_is_all_of_it_and_one_that_is_told_counts() {
+        let read = |status: &str, sums: &str| {
+            let json = format!(
+                r#"{{"id":"pi_1","amount":500,"currency":"eur","status":"{status}"{sums}}}"#
+            );
+            let read = payment(&json).unwrap();
+            (read.capturable, read.received)
+        };
+        assert_eq!(read("requires_capture", ""), (500, 0));
+        assert_eq!(read("succeeded", r#","amount_capturable":null"#), (0, 500));
+        assert_eq!(read("processing", ""), (0, 0));
+        let told = r#","amount_capturable":0,"amount_received":499"#;
+        assert_eq!(read("succeeded", told), (0, 499));
     }
 
     #[test]
