@@ -22,6 +22,8 @@ use super::takeover;
 use super::wake::{Asks, read};
 use super::{Context, Share, quarantine, work};
 
+/// A saga whose first intent does not come within this is worked without: then something is wrong with it.
+const INTENT_COMES_WITHIN: Duration = Duration::from_millis(500);
 /// How often deadlines are looked at.
 const DEADLINE_PERIOD: Duration = Duration::from_millis(250);
 /// Most sagas of one share that are worked at once.
@@ -250,10 +252,21 @@ impl OwnedShare {
         };
         let (order, job) = match asks {
             Asks::Nothing => return,
+            // Its intent comes next, out of the same batch. Whoever worked it before that would not know that nobody can
+            // have called yet, and would ask the provider for nothing.
+            Asks::Saga {
+                order,
+                begins: true,
+                ..
+            } => {
+                let at = self.context.clock.now() + INTENT_COMES_WITHIN;
+                return self.slots.expect(order, seen, at);
+            }
             Asks::Saga {
                 order,
                 intent,
                 commanded,
+                begins: false,
             } => (
                 order,
                 Job {

@@ -136,6 +136,21 @@ impl Slots {
         self.enqueue(order);
     }
 
+    /// Something has begun, and what makes it work is the next to come: one that nobody works is woken by that, or at
+    /// this moment if it does not come.
+    pub fn expect(&mut self, order: Uuid, job: Job, at: Timestamp) {
+        if self.slots.contains_key(&order) {
+            return self.wake(order, job);
+        }
+        let slot = self.slots.entry(order).or_default();
+        slot.waiting = Some(job);
+        slot.due = Some(at);
+        self.due.insert((at, order));
+        if self.open.insert((job.at_least, order)) {
+            slot.open.push(job.at_least);
+        }
+    }
+
     /// The position before the first event that is not worked yet; `read_to` when there is none.
     pub fn complete_to(&self, read_to: Position) -> Position {
         self.open
@@ -333,6 +348,29 @@ mod tests {
         assert_eq!(slots.start(), None);
         slots.finish(order, job, Position(7), None, Ended::Waits(None));
         assert_eq!(slots.start(), Some((ORDER, seen(9))));
+    }
+
+    #[test]
+    fn a_saga_that_begins_is_worked_with_its_first_intent_or_after_a_while_without() {
+        let mut slots = Slots::default();
+        slots.expect(ORDER, seen(5), at(100));
+        assert_eq!(slots.start(), None);
+        assert_eq!(slots.complete_to(Position(5)), Position(4));
+        let intended = Job {
+            first_call: Some(first()),
+            ..seen(6)
+        };
+        slots.wake(ORDER, intended);
+        let (order, job) = slots.start().unwrap();
+        assert_eq!(job, intended);
+        slots.finish(order, job, Position(8), None, Ended::Waits(None));
+        assert_eq!(slots.complete_to(Position(8)), Position(8));
+        assert_eq!((slots.wake_due(at(999)), slots.start()), (0, None));
+
+        let other = Uuid::from_u128(2);
+        slots.expect(other, seen(9), at(100));
+        assert_eq!(slots.wake_due(at(100)), 1);
+        assert_eq!(slots.start(), Some((other, seen(9))));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(super) enum Asks {
         intent: Option<FirstCall>,
         /// Whether it is an operator's command.
         commanded: bool,
+        /// Whether it is the saga's first event, whose batch goes on with its first intent.
+        begins: bool,
     },
     /// A callback was recorded.
     Callback { order: Uuid },
@@ -56,6 +58,7 @@ pub(super) fn asks(
                 order,
                 intent,
                 commanded: event_type == "fulfilment.operator_commanded",
+                begins: event_type == "fulfilment.started",
             }
         }
         Some(("payment", order)) if event_type == "payment.callback_recorded" => {
@@ -110,7 +113,8 @@ mod tests {
             Asks::Saga {
                 order,
                 intent: Some(first),
-                commanded: false
+                commanded: false,
+                begins: false
             }
         );
         assert_eq!(
@@ -118,7 +122,8 @@ mod tests {
             Asks::Saga {
                 order,
                 intent: None,
-                commanded: false
+                commanded: false,
+                begins: false
             }
         );
         assert_eq!(
@@ -126,7 +131,8 @@ mod tests {
             Asks::Saga {
                 order,
                 intent: None,
-                commanded: true
+                commanded: true,
+                begins: false
             }
         );
         assert_eq!(
