@@ -23,10 +23,28 @@ pub(crate) struct Context {
     pub(crate) pulse: Pulse,
     /// What this process is carrying, whoever leads meanwhile.
     pub(crate) in_hand: InHand,
+    pub(crate) trouble: Trouble,
     /// The address under which the world reaches the shop.
     pub(crate) public_url: String,
     /// What the shop is called in its messages.
     pub(crate) shop_name: String,
+}
+
+/// Why this process could not lead the last time that it was its turn, if so.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    pub(crate) fn set(&self, why: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    pub(crate) fn get(&self) -> Option<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 /// Those who carry messages.

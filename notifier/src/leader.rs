@@ -97,6 +97,7 @@ pub(crate) async fn lead(
         leader = Leader::begin(context, bucket) => leader?,
         () = stop.cancelled() => return Ok(()),
     };
+    context.trouble.set(None);
     leader.run(&mut subscription, stop).await
 }
 

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::circuit::Circuits;
-use crate::context::{Context, InHand, Providers};
+use crate::context::{Context, InHand, Providers, Trouble};
 use crate::desk;
 use crate::keys::Keys;
 use crate::leader::{self, Ended};
@@ -105,6 +105,7 @@ impl Service {
             circuits: Circuits::default(),
             pulse: Pulse::default(),
             in_hand: InHand::default(),
+            trouble: Trouble::default(),
             public_url: deps.settings.public_url.clone(),
             shop_name: crate::templates::shop_name(&deps.settings),
         };
@@ -116,7 +117,8 @@ impl Service {
         })
     }
 
-    /// What must hold for it to be of use: the broker answers. One that waits for the lead is ready to take it.
+    /// What must hold for it to be of use: the broker answers, and it could lead when it was its turn. One that waits for
+    /// the lead is ready to take it.
     pub fn readiness(&self) -> Readiness {
         let readiness = Readiness::new();
         self.add_readiness(&readiness);
@@ -125,11 +127,12 @@ impl Service {
 
     /// The same, beside what else a process needs.
     pub fn add_readiness(&self, readiness: &Readiness) {
-        let nats = self.nats.clone();
+        let (nats, trouble) = (self.nats.clone(), self.context.trouble.clone());
         readiness.check("notifier", move || {
-            let said = match nats.connection_state() {
-                async_nats::connection::State::Connected => Ok(()),
-                other => Err(format!("the broker is {other}")),
+            let said = match (nats.connection_state(), trouble.get()) {
+                (async_nats::connection::State::Connected, None) => Ok(()),
+                (async_nats::connection::State::Connected, Some(why)) => Err(why),
+                (other, _) => Err(format!("the broker is {other}")),
             };
             async move { said }
         });
@@ -190,7 +193,9 @@ impl Service {
                 Ok(()) => {}
                 Err(Ended::Lost) => tracing::info!("this notifier does not lead any more"),
                 Err(Ended::Failed(error)) => {
-                    tracing::warn!(error = %format!("{error:#}"), "this notifier cannot lead now");
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "this notifier cannot lead now");
+                    self.context.trouble.set(Some(error));
                     tokio::select! {
                         () = sleep(PAUSE) => {}
                         () = shutdown.cancelled() => {}

@@ -204,3 +204,37 @@ async fn a_dead_push_token_is_dropped_and_not_used_again() {
     .await;
     notifier.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_another_one_is_old_news_too() {
+    let shop = Shop::open().await;
+    let mail = Scripted::new("mail", Channel::Email, KEY);
+    let all = [Arc::clone(&mail) as Arc<dyn Provider>];
+    let first = Notifier::start(&shop, &all);
+    shop.led().await;
+    first.stop().await;
+    // The checkpoint is of a log that is not this one any more, as after an import beside buckets that were kept.
+    let bucket = async_nats::jetstream::new(shop.client.clone())
+        .get_key_value(event_store::topology::NOTIFIER)
+        .await
+        .unwrap();
+    let checkpoint = json!({
+        "log": "EVENTS@2020-01-01T00:00:00Z", "position": 0, "open_from": 1, "stragglers": [], "admins": [],
+    });
+    bucket
+        .put("checkpoint", checkpoint.to_string().into())
+        .await
+        .unwrap();
+    let old = shop.customer().await;
+    let second = Notifier::start(&shop, &all);
+    within("the checkpoint is of this log", || async {
+        let entry = bucket.get("checkpoint").await.unwrap()?;
+        let now: Value = serde_json::from_slice(&entry).unwrap();
+        (now["log"] != checkpoint["log"]).then_some(())
+    })
+    .await;
+    let new = shop.customer().await;
+    assert_eq!(shop.settled(new.uuid(), Channel::Email).await, Status::Sent);
+    assert!(shop.messages(old.uuid()).await.is_empty());
+    second.stop().await;
+}

@@ -55,6 +55,7 @@ async fn streams(shop: &Shop, words: &[String], found: &mut Found) {
         "KV_snapshots",
         "KV_saga_status",
         "KV_saga_attention",
+        "KV_notifier",
     ] {
         let stream = context.get_stream(name).await.unwrap();
         let state = stream.cached_info().state.clone();

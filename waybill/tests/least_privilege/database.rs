@@ -179,7 +179,7 @@ async fn the_logins_can_be_made_again_and_read_models_come_back_after_they_were_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_without_a_password_is_not_made_and_the_missing_setting_is_named() {
     let database = Database::start().await;
-    let mut owner = owner_with(&database.postgres.url(), &database.secrets, &LOGINS[..4]).await;
+    let mut owner = owner_with(&database.postgres.url(), &database.secrets, &LOGINS[..5]).await;
     let error = sqlx::raw_sql(ROLES).execute(&mut owner).await.unwrap_err();
     assert!(
         error.to_string().contains("waybill.password_sandbox"),
