@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use event_schema::{Position, Recorded, Subject, Version, customer};
+use event_schema::{Position, Recorded, Subject, Version};
 use event_store::{
     AppendError, EventStore, Freshness, Group, History, InMemoryStore, LoadError, LogEnd,
     LogIdentity, Subscription, Waiting,
@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use crate::projection::{ApplyError, Batch, Projection, Table};
 use crate::read_models::orders::Orders;
+use crate::testing::Shop;
 use crate::testing::stories::{
     AnOrder, all_cleared, cleared, customer, offer, partner, product, read, received,
 };
-use crate::testing::{Shop, to};
 
 /// Customers, partners, products, stock and orders with every ending: a few hundred events.
 pub async fn a_busy_day(shop: &Shop, orders: usize) -> Vec<AnOrder> {
@@ -74,13 +74,8 @@ async fn tidies_up(shop: &Shop, order: &AnOrder, number: usize, welcome: Positio
             let end = shop.store.end().await.unwrap().position;
             shop.happens([all_cleared(person, end)]).await;
         }
-        3 => drop(shop.happens([to(person, [erased()])]).await),
         _ => {}
     }
-}
-
-fn erased() -> customer::Event {
-    customer::Erased {}.into()
 }
 
 /// What becomes of a confirmed order: some are prepared, taken, delivered; of some, money goes back.
