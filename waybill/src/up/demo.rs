@@ -137,13 +137,21 @@ pub fn admin_login(handles: &Handles) -> String {
     }
 }
 
-/// Seeds the demo shop unless that was finished before. With a message sandbox its seller has a system there, and its
+/// What there is around a demo shop that runs.
+pub struct Neighbours<'a> {
+    /// Where its seller has a system.
+    pub messages: &'a Messages,
+    /// A customer's token.
+    pub customer_token: &'a (dyn Fn(Uuid) -> anyhow::Result<String> + Sync),
+}
+
+/// Seeds the demo shop unless that was finished before. Beside a message sandbox its seller has a system there, and its
 /// first customer a phone that is pushed to.
 pub async fn seed(
     sender: &Sender,
     admin_token: &str,
     executor: &Executor,
-    messages: Option<&Messages>,
+    neighbours: Option<&Neighbours<'_>>,
 ) -> anyhow::Result<Demo> {
     let admin = admin_id();
     let created = |verb: &str, key: &str| command_id(admin, verb, &idempotency_key(key));
@@ -156,8 +164,8 @@ pub async fn seed(
     let last = created("resources.add", &resource_key(LAST_RESOURCE.0));
     let known = executor.load::<Resource>(last, Freshness::Leader).await?;
     if known.version.0 > 0 {
-        if let Some(messages) = messages {
-            follow_the_sandbox(sender, admin_token, executor, &demo, messages).await?;
+        if let Some(neighbours) = neighbours {
+            follow_the_sandbox(sender, admin_token, executor, &demo, neighbours.messages).await?;
         }
         return Ok(demo);
     }
@@ -201,15 +209,24 @@ pub async fn seed(
         let body = json!({"name": name, "email": email});
         post("/v1/customers".into(), email, body).await?;
     }
-    if let Some(messages) = messages {
+    if let Some(Neighbours {
+        messages,
+        customer_token,
+    }) = neighbours
+    {
         let path = format!("/v1/partners/{}", demo.partner);
         let webhook_url = messages.seller_webhook();
         // The port is part of the key: it may be another one when a seed that was broken off is finished.
         let body = json!({"webhook_url": webhook_url});
         send(Method::PATCH, path, &format!("webhook-{webhook_url}"), body).await?;
-        let path = format!("/v1/customers/{}", demo.customer);
-        let body = json!({"phone": PHONE, "push_token": PUSH_TOKEN});
-        send(Method::PATCH, path, "phone", body).await?;
+        let order = Order {
+            method: Method::PATCH,
+            path: "/v1/me".to_owned(),
+            token: &customer_token(demo.customer)?,
+            key: idempotency_key("phone"),
+            body: json!({"phone": PHONE, "push_token": PUSH_TOKEN}),
+        };
+        sender.send(&order).await?;
     }
     for (name, kind, region) in RESOURCES.iter().chain([&LAST_RESOURCE]) {
         let body = json!({"name": name, "type": kind, "region": region});

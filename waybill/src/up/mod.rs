@@ -249,7 +249,10 @@ async fn tell(
         &Sender::http(&running.http_url)?,
         &admin_token,
         &handles.executor,
-        Some(messages),
+        Some(&demo::Neighbours {
+            messages,
+            customer_token: &|customer| Ok(token(Role::Customer, customer)?),
+        }),
     )
     .await?;
     let customer_token = token(Role::Customer, demo.customer)?;
