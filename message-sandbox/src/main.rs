@@ -20,6 +20,6 @@ async fn main() -> Result<()> {
     let cli = Cli::parse();
     let settings = cli.settings.resolve()?;
     service_kit::crypto::install()?;
-    telemetry::init(&settings)?;
+    telemetry::init(&settings, "message-sandbox")?;
     message_sandbox::run(&cli.sandbox, &settings).await
 }
