@@ -237,11 +237,8 @@ async fn a_projection_is_rebuilt_once_at_a_time_and_only_if_there_is_one() {
     assert_eq!(of_orders(&shop).await["status"], "rebuilding");
     rebuild.finish(|_| {}).await.unwrap();
     assert_eq!(of_orders(&shop).await["status"], "live");
+    let all = read_models::all();
+    let names: Vec<&str> = all.iter().map(|projection| projection.name()).collect();
     let error = shop.workshop.rebuild("nonsense", |_| {}).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("catalogue, customers, inbox, inventory, orders"),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&names.join(", ")), "{error}");
 }
