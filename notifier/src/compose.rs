@@ -143,7 +143,11 @@ impl Desk<'_> {
                     Channel::Webhook => {
                         let url = partner.and_then(partner::State::webhook);
                         let url = url.ok_or(Uncomposed::Nowhere("no_address"))?.to_owned();
-                        let secrets = self.context.keys.of_webhook(id.uuid(), self.context.clock.now()).await?;
+                        let secrets = self
+                            .context
+                            .keys
+                            .of_webhook(id.uuid(), self.context.clock.now())
+                            .await?;
                         if secrets.is_empty() {
                             return Err(Uncomposed::Nowhere("no_secret"));
                         }

@@ -18,11 +18,7 @@ pub trait Keys: Send + Sync {
     /// The person's key; none when it was destroyed.
     async fn of_person(&self, person: Uuid) -> Result<Option<PersonalKey>, Locked>;
     /// What messages to the partner are signed with, the newest first: while secrets are rotated, the one before too.
-    async fn of_webhook(
-        &self,
-        partner: Uuid,
-        now: Timestamp,
-    ) -> Result<Vec<SecretString>, Locked>;
+    async fn of_webhook(&self, partner: Uuid, now: Timestamp) -> Result<Vec<SecretString>, Locked>;
     /// The person's data was erased elsewhere: what is remembered of his key is not used any more.
     fn forget(&self, _person: Uuid) {}
 }
@@ -35,11 +31,7 @@ impl Keys for Vault {
             .map_err(|error| Locked(error.to_string()))
     }
 
-    async fn of_webhook(
-        &self,
-        partner: Uuid,
-        now: Timestamp,
-    ) -> Result<Vec<SecretString>, Locked> {
+    async fn of_webhook(&self, partner: Uuid, now: Timestamp) -> Result<Vec<SecretString>, Locked> {
         self.believed_secrets(PARTNER_SECRET, partner, now)
             .await
             .map_err(|error| Locked(error.to_string()))
