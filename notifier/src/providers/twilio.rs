@@ -183,6 +183,7 @@ impl Provider for Twilio {
         let Address::Phone(to) = &message.to else {
             return rejected("not_a_phone_number");
         };
+        let to = dialled(to);
         let service = self.from.starts_with("MG");
         let from = if service {
             "MessagingServiceSid"
@@ -211,6 +212,7 @@ impl Provider for Twilio {
         let Address::Phone(to) = &message.to else {
             return Found::NotSent;
         };
+        let to = &dialled(to);
         let since = self
             .calls
             .lock()
@@ -222,6 +224,14 @@ impl Provider for Twilio {
             None => Found::Unknown,
         }
     }
+}
+
+/// A number as it is dialled: people write spaces and dashes into it, which E.164 does not have.
+fn dialled(number: &str) -> String {
+    number
+        .chars()
+        .filter(|c| !matches!(c, ' ' | '-' | '/' | '.' | '(' | ')'))
+        .collect()
 }
 
 /// What the text ends in.
@@ -287,6 +297,11 @@ const fn about_us(code: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_dialled_without_what_people_write_into_it() {
+        assert_eq!(dialled("+49 (30) 765-43.21"), "+49307654321");
+    }
     use crate::providers::test_kit::{Row, assert_table};
 
     #[test]
