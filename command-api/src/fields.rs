@@ -271,7 +271,7 @@ fn web_push(text: &str) -> Result<(), String> {
     {
         return Err("`keys.p256dh` is not a public key in base64url".into());
     }
-    if !decoded(&keys.auth).is_some_and(|auth| auth.len() == WEB_PUSH_AUTH_BYTES) {
+    if decoded(&keys.auth).is_none_or(|auth| auth.len() != WEB_PUSH_AUTH_BYTES) {
         return Err("`keys.auth` is not 16 bytes in base64url".into());
     }
     Ok(())

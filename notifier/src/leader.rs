@@ -78,11 +78,14 @@ struct Leader {
     /// Before this the board is not complete.
     complete_at: Position,
     intending: FuturesOrdered<Intending>,
-    carried: (
-        mpsc::Sender<(DeliveryId, Carried)>,
-        mpsc::Receiver<(DeliveryId, Carried)>,
-    ),
+    carried: Ends,
 }
+
+/// Both ends of the way on which a message that was carried comes back.
+type Ends = (
+    mpsc::Sender<(DeliveryId, Carried)>,
+    mpsc::Receiver<(DeliveryId, Carried)>,
+);
 
 /// Leads until it is told to stop.
 ///
