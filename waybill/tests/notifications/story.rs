@@ -118,7 +118,10 @@ async fn the_story_is_told_by_mail_text_message_and_push_and_the_sellers_system_
         (mails >= 2 * orders.len() && texts.len() == mails).then_some(texts)
     })
     .await;
-    assert!(texts.iter().all(|text| text["to"] == "+49307654321"), "{texts:#?}");
+    assert!(
+        texts.iter().all(|text| text["to"] == "+49307654321"),
+        "{texts:#?}"
+    );
 
     // Who was cancelled is told so and never that he gets something, and nobody prepares anything for him.
     for order in orders.iter().filter(|order| order["status"] == "cancelled") {
