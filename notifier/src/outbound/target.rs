@@ -82,14 +82,14 @@ impl Target {
             .trim_start_matches('[')
             .trim_end_matches(']')
             .parse::<IpAddr>();
-        if let Ok(address) = number {
-            if !allowed.allow(address) {
-                if let Some(not) = not_public(address) {
-                    return Err(not.into());
-                }
-                if let Some(why) = inside_only {
-                    return Err(why.into());
-                }
+        if let Ok(address) = number
+            && !allowed.allow(address)
+        {
+            if let Some(not) = not_public(address) {
+                return Err(not.into());
+            }
+            if let Some(why) = inside_only {
+                return Err(why.into());
             }
         }
         Ok(Self { url, inside_only })
