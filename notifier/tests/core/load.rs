@@ -118,7 +118,7 @@ async fn ten_thousand_messages_drain_within_bounds_and_none_is_sent_twice() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let grown = most.saturating_sub(before) / (1024 * 1024);
-    println!(
+    eprintln!(
         "{MESSAGES} in {:?}, {grown} MiB more at most",
         begun.elapsed()
     );
