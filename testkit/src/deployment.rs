@@ -23,15 +23,18 @@ pub enum Role {
     Projector,
     /// Works sagas.
     SagaOrchestrator,
+    /// Tells people what happened; only in a layout that asks for it.
+    Notifier,
     /// Stands in for the payment provider, which is outside: there is one.
     PaymentSandbox,
 }
 
 impl Role {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::CommandApi,
         Self::Projector,
         Self::SagaOrchestrator,
+        Self::Notifier,
         Self::PaymentSandbox,
     ];
 
@@ -40,6 +43,7 @@ impl Role {
             Self::CommandApi => "command-api",
             Self::Projector => "projector",
             Self::SagaOrchestrator => "saga-orchestrator",
+            Self::Notifier => "notifier",
             Self::PaymentSandbox => "payment-sandbox",
         }
     }
@@ -61,6 +65,8 @@ pub struct Servers {
 pub struct Layout {
     /// Processes of each of our own roles.
     pub replicas: usize,
+    /// Processes that tell people what happened.
+    pub notifiers: usize,
     /// Replicas of streams and buckets.
     pub stream_replicas: usize,
     /// Further settings of all processes.
@@ -72,6 +78,7 @@ impl Layout {
     pub fn single() -> Self {
         Self {
             replicas: 1,
+            notifiers: 0,
             stream_replicas: 1,
             settings: Vec::new(),
         }
@@ -83,6 +90,12 @@ impl Layout {
             replicas: 2,
             ..Self::single()
         }
+    }
+
+    /// With so many processes that tell people what happened.
+    #[must_use]
+    pub fn with_notifiers(self, notifiers: usize) -> Self {
+        Self { notifiers, ..self }
     }
 
     /// On a cluster of three brokers, everything stored three times.
@@ -150,7 +163,8 @@ impl Deployment {
         let replicas = Role::ALL.iter().flat_map(|role| {
             let many = match role {
                 Role::PaymentSandbox => 1,
-                _ => layout.replicas,
+                Role::Notifier => layout.notifiers,
+                Role::CommandApi | Role::Projector | Role::SagaOrchestrator => layout.replicas,
             };
             (0..many).map(|number| Replica {
                 role: *role,

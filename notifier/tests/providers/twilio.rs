@@ -62,7 +62,7 @@ async fn a_text_is_posted_as_a_form_under_the_accounts_name_and_ends_in_its_refe
     assert!(
         asked
             .text()
-            .starts_with("To=%2B49+30+901820&From=%2B15550100&Body=Corner+Shop%3A+Your+order+"),
+            .starts_with("To=%2B4930901820&From=%2B15550100&Body=Corner+Shop%3A+Your+order+"),
         "{}",
         asked.text()
     );
@@ -110,7 +110,7 @@ async fn a_text_whose_answer_was_lost_is_found_by_its_reference_among_others_on_
     let asked = api.asked();
     assert_eq!(
         asked[1].line,
-        "GET /2010-04-01/Accounts/AC42/Messages.json?To=%2B49+30+901820&PageSize=100"
+        "GET /2010-04-01/Accounts/AC42/Messages.json?To=%2B4930901820&PageSize=100"
     );
     assert_eq!(asked[2].line, "GET /2010-04-01/next?Page=1");
 }

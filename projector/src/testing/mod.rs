@@ -204,10 +204,15 @@ impl Shop {
         )
     }
 
-    /// What happens, as one group. Answers the position of its last event.
+    /// What happens, as one group; what happens to one subject in several steps stays in their order. Answers the
+    /// position of its last event.
     pub async fn happens(&self, what: impl IntoIterator<Item = Happening>) -> Position {
-        let mut parts = Vec::new();
+        let mut parts: Vec<Part> = Vec::new();
         for Happening { subject, events } in what {
+            if let Some(part) = parts.iter_mut().find(|part| part.subject == subject) {
+                part.events.extend(events);
+                continue;
+            }
             let head = self.store.head(&subject).await.unwrap();
             let expected = head.map_or(Version::NONE, |(version, _)| version);
             parts.push(Part {

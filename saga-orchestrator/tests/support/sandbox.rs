@@ -1,8 +1,9 @@
 //! A payment sandbox over real HTTP, with its ledger and its faults.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use payment_sandbox::{Config, Sandbox};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use saga_orchestrator::provider::Stripe;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -16,6 +17,9 @@ const CONNECTIONS_MAX: u32 = 12;
 
 /// How long the adapter waits for an answer in these tests.
 pub const ANSWER_DEADLINE: Duration = Duration::from_millis(1_500);
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
 
 /// A provider that runs until it is dropped.
 pub struct Provider {
@@ -93,14 +97,21 @@ impl Provider {
             self.base_url,
             order.to_string()
         );
-        self.http
-            .get(url)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap()
+        let answer = self.insists(|| self.http.get(&url)).await;
+        answer.json().await.unwrap()
+    }
+
+    /// What the test itself wants of the provider, whose database may be busy with what the shop wants of it.
+    async fn insists(&self, request: impl Fn() -> RequestBuilder) -> Response {
+        let started = Instant::now();
+        loop {
+            let answer = request().send().await.unwrap();
+            if answer.status() != StatusCode::SERVICE_UNAVAILABLE {
+                return answer;
+            }
+            assert!(started.elapsed() < PATIENCE, "{answer:?}");
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// One of the sums of an order's ledger.
@@ -136,13 +147,8 @@ impl Provider {
         let fault = json!({
             "operation": operation, "kind": kind, "times": times, "delay_ms": delay_ms, "order_id": order.to_string(),
         });
-        let answer = self
-            .http
-            .post(format!("{}/sandbox/faults", self.base_url))
-            .json(&fault)
-            .send()
-            .await
-            .unwrap();
+        let url = format!("{}/sandbox/faults", self.base_url);
+        let answer = self.insists(|| self.http.post(&url).json(&fault)).await;
         assert!(answer.status().is_success(), "{answer:?}");
     }
 

@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod processes;
 mod story;
 mod view;
 
