@@ -279,7 +279,7 @@ async fn saga_places_orders_and_loses_none_to_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn notify_tells_everybody_once_although_one_call_in_four_fails() {
+async fn notify_tells_everybody_once_although_one_call_in_seven_fails() {
     let arguments = [
         "notify",
         "--seconds",
@@ -289,7 +289,7 @@ async fn notify_tells_everybody_once_although_one_call_in_four_fails() {
         "--latency",
         "20ms",
         "--fail-every",
-        "4",
+        "7",
     ];
     let report = report(&arguments).await;
     let ours = row(&report, "ours.notifications");
