@@ -793,7 +793,7 @@ async fn the_access_table_lists_every_route_with_its_rule_and_the_document_says_
         .api(read_side())
         .build_with_table();
     let document = serde_json::to_value(document.unwrap()).unwrap();
-    assert_eq!(table.len(), 12);
+    assert_eq!(table.len(), 13);
     let rule = |method: Method, path: &str| {
         let found: Vec<_> = table
             .iter()

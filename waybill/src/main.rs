@@ -76,10 +76,7 @@ async fn dispatch(command: Command, settings: Arc<Settings>) -> anyhow::Result<E
         Command::Projector => projector::run(settings, Some(command_api::openapi())).await?,
         Command::SagaOrchestrator => saga_orchestrator::run(settings).await?,
         Command::Notifier => notifier::run(settings).await?,
-        Command::PaymentSandbox(args) => {
-            service_kit::telemetry::init(&settings, "payment-sandbox")?;
-            payment_sandbox::run(&args, &settings).await?;
-        }
+        Command::PaymentSandbox(args) => payment_sandbox::run(&args, &settings).await?,
         Command::MessageSandbox(args) => {
             service_kit::telemetry::init(&settings, "message-sandbox")?;
             message_sandbox::run(&args, &settings).await?;

@@ -150,6 +150,9 @@ pub struct SettingsArgs {
     /// Whether callers are limited in how much they ask [default: on].
     #[arg(long, env = "WAYBILL_RATE_LIMIT", value_name = "on|off", global = true)]
     pub rate_limit: Option<String>,
+    /// Whether `up` tells people outside of the shop what happened; inboxes are kept all the same [default: on].
+    #[arg(long, env = "WAYBILL_NOTIFIER", value_name = "on|off", global = true)]
+    pub notifier: Option<String>,
     /// Issuer of an OpenID Connect provider whose tokens are accepted too [default: none].
     #[arg(long, env = "WAYBILL_OIDC_ISSUER", value_name = "URL", global = true)]
     pub oidc_issuer: Option<String>,
@@ -485,6 +488,12 @@ impl SettingsArgs {
             rate_limit: reader.value(
                 "WAYBILL_RATE_LIMIT",
                 self.rate_limit.as_deref(),
+                true,
+                parse_switch,
+            ),
+            notifier: reader.value(
+                "WAYBILL_NOTIFIER",
+                self.notifier.as_deref(),
                 true,
                 parse_switch,
             ),

@@ -56,6 +56,8 @@ pub struct Settings {
     pub cors_origins: Option<CorsOrigins>,
     /// Whether callers are limited in how much they ask.
     pub rate_limit: bool,
+    /// Whether `up` runs a notifier.
+    pub notifier: bool,
     /// An outside provider whose tokens are accepted too.
     pub oidc: Option<OidcSettings>,
     /// The mail server; without one mails are written to the log.
@@ -304,6 +306,10 @@ impl Settings {
             (
                 "WAYBILL_RATE_LIMIT",
                 if self.rate_limit { "on" } else { "off" }.to_owned(),
+            ),
+            (
+                "WAYBILL_NOTIFIER",
+                if self.notifier { "on" } else { "off" }.to_owned(),
             ),
             (
                 "WAYBILL_OIDC_ISSUER",

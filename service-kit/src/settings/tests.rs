@@ -46,6 +46,7 @@ fn without_anything_set_the_documented_defaults_hold() {
     assert!(settings.admin_nets.is_none());
     assert!(settings.cors_origins.is_none());
     assert!(settings.rate_limit);
+    assert!(settings.notifier);
     assert!(settings.payment.is_none());
     assert_eq!(settings.payment_answer_deadline, Duration::from_secs(5));
     assert_eq!(settings.payment_unknown_budget, Duration::from_secs(900));
@@ -74,6 +75,7 @@ fn every_bad_value_is_named_not_only_the_first() {
         admin_nets: text("10.0.0.0/33"),
         cors_origins: text("https://shop.example/,https://other.example"),
         rate_limit: text("maybe"),
+        notifier: text("sometimes"),
         payment_answer_deadline: text("5 seconds"),
         quote_ttl: text("0s"),
         time_to_pay: text("30m"),
@@ -97,6 +99,7 @@ fn every_bad_value_is_named_not_only_the_first() {
         "WAYBILL_ADMIN_NETS",
         "WAYBILL_CORS_ORIGINS",
         "WAYBILL_RATE_LIMIT",
+        "WAYBILL_NOTIFIER",
         "WAYBILL_PAYMENT_ANSWER_DEADLINE",
         "WAYBILL_QUOTE_TTL",
         "WAYBILL_HOLD_EXPIRY",
@@ -114,7 +117,7 @@ fn every_bad_value_is_named_not_only_the_first() {
             "{expected} is missing in\n{error}"
         );
     }
-    assert_eq!(names.len(), 19, "{error}");
+    assert_eq!(names.len(), 20, "{error}");
     assert!(!error.to_string().contains("secret-password"));
 }
 

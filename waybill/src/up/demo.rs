@@ -5,7 +5,6 @@
 
 use anyhow::bail;
 use axum::http::Method;
-use domain::partner::Partner;
 use domain::resource::Resource;
 use event_schema::ids::derived;
 use event_store::{Executor, Freshness};
@@ -164,9 +163,6 @@ pub async fn seed(
     let last = created("resources.add", &resource_key(LAST_RESOURCE.0));
     let known = executor.load::<Resource>(last, Freshness::Leader).await?;
     if known.version.0 > 0 {
-        if let Some(neighbours) = neighbours {
-            follow_the_sandbox(sender, admin_token, executor, &demo, neighbours.messages).await?;
-        }
         return Ok(demo);
     }
     let send = |method: Method, path: String, key: &str, body: Value| {
@@ -233,35 +229,6 @@ pub async fn seed(
         post("/v1/resources".into(), &resource_key(name), body).await?;
     }
     Ok(demo)
-}
-
-/// The sandbox may have another port than in the last run. A webhook that somebody has set or taken away is his.
-async fn follow_the_sandbox(
-    sender: &Sender,
-    admin_token: &str,
-    executor: &Executor,
-    demo: &Demo,
-    messages: &Messages,
-) -> anyhow::Result<()> {
-    let partner = executor
-        .load::<Partner>(demo.partner, Freshness::Leader)
-        .await?;
-    let wanted = messages.seller_webhook();
-    let known = partner
-        .state
-        .profile()
-        .and_then(|profile| profile.webhook_url.clone());
-    if known.is_some_and(|known| known != wanted && Messages::was_seller_webhook(&known)) {
-        let order = Order {
-            method: Method::PATCH,
-            path: format!("/v1/partners/{}", demo.partner),
-            token: admin_token,
-            key: Uuid::now_v7().to_string(),
-            body: json!({"webhook_url": wanted}),
-        };
-        sender.send(&order).await?;
-    }
-    Ok(())
 }
 
 /// Keys are visible ASCII without spaces.

@@ -40,15 +40,6 @@ impl Messages {
     pub fn seller_webhook(&self) -> String {
         format!("{}/webhooks/{SELLER}", self.url)
     }
-
-    /// Whether an address is the webhook of the demo's seller at the sandbox of another run.
-    pub fn was_seller_webhook(url: &str) -> bool {
-        let rest = url.strip_prefix("http://127.0.0.1:");
-        rest.and_then(|rest| rest.split_once('/'))
-            .is_some_and(|(port, path)| {
-                port.parse::<u16>().is_ok() && path == format!("webhooks/{SELLER}")
-            })
-    }
 }
 
 /// Starts it, and points what the settings leave open at it.
@@ -133,25 +124,4 @@ fn push_account(url: &str, account: &FcmAccount) -> anyhow::Result<FcmSettings> 
         private_key: SecretString::from(file.private_key),
         token_uri: file.token_uri,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_sellers_address_of_another_run_is_known_and_nobody_elses_is() {
-        let messages = Messages {
-            url: "http://127.0.0.1:12112".into(),
-        };
-        assert!(Messages::was_seller_webhook(&messages.seller_webhook()));
-        for other in [
-            "http://127.0.0.1:9000/hook",
-            "http://127.0.0.1/webhooks/lumen",
-            "http://127.0.0.1:1/webhooks/lumen/x",
-            "https://lumen.example/webhooks/lumen",
-        ] {
-            assert!(!Messages::was_seller_webhook(other), "{other}");
-        }
-    }
 }

@@ -212,22 +212,29 @@ async fn services(
         clock: handles.clock.clone(),
     })
     .await?;
-    let messages = notifier::Service::new(notifier::Deps {
-        settings: Arc::clone(settings),
-        executor: handles.executor.clone(),
-        nats: handles.nats.clone(),
-        keys: Arc::new(handles.vault.clone()),
-        clock: handles.clock.clone(),
-    })
-    .await?;
+    let messages = match settings.notifier {
+        true => {
+            let deps = notifier::Deps {
+                settings: Arc::clone(settings),
+                executor: handles.executor.clone(),
+                nats: handles.nats.clone(),
+                keys: Arc::new(handles.vault.clone()),
+                clock: handles.clock.clone(),
+            };
+            Some(notifier::Service::new(deps).await?)
+        }
+        false => None,
+    };
     commands.readiness(&readiness);
     queries.readiness(&readiness);
-    messages.add_readiness(&readiness);
     let api = commands.api().merge(queries.api());
     lifetimes.spawn_supervised("commands over the broker", commands.run(shutdown.clone()));
     lifetimes.spawn_supervised("the projector", queries.run(shutdown.clone()));
     lifetimes.spawn_supervised("the saga orchestrator", sagas.run(shutdown.clone()));
-    lifetimes.spawn_supervised("the notifier", messages.run(shutdown.clone()));
+    if let Some(messages) = messages {
+        messages.add_readiness(&readiness);
+        lifetimes.spawn_supervised("the notifier", messages.run(shutdown.clone()));
+    }
     Ok(Served {
         api: Some(api),
         tokens: Some(Arc::clone(&handles.tokens)),

@@ -1,6 +1,6 @@
 //! An order from its quote to its end, over gRPC alone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use grpc_door::v1;
 use grpc_door::v1::catalog_service_client::CatalogServiceClient;
@@ -22,8 +22,16 @@ async fn something(shop: &mut Shop) -> v1::CatalogItem {
         in_stock: Some(true),
         ..Default::default()
     };
-    let page = catalog.list_catalog(by(&customer, ask)).await.unwrap();
-    page.into_inner().data.into_iter().next().unwrap()
+    // The catalogue follows the seed.
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let page = catalog.list_catalog(by(&customer, ask.clone())).await;
+        if let Some(item) = page.unwrap().into_inner().data.into_iter().next() {
+            return item;
+        }
+        assert!(Instant::now() < until, "nothing can be bought");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 fn check(item: &v1::CatalogItem, quantity: i64) -> v1::CheckOrderRequest {

@@ -46,7 +46,7 @@ async fn events(stage: &Stage, kind: &str) -> usize {
         .await
         .ok();
     let rows = told["data"].as_array().unwrap();
-    let same = |row: &&Value| row["type"] == kind;
+    let same = |row: &&Value| row["event_type"] == kind;
     rows.iter().filter(same).count()
 }
 

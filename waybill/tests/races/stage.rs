@@ -32,7 +32,9 @@ fn id(answer: Value) -> String {
 impl Stage {
     /// Nobody is asked to slow down: 50 at once are what these tests are about.
     pub async fn open() -> Self {
-        let mut shop = Shop::start(WAYBILL, &[("WAYBILL_RATE_LIMIT", "off")]).await;
+        // Nobody is told anything outside, so that the log stands still when nobody commands.
+        let quiet = [("WAYBILL_RATE_LIMIT", "off"), ("WAYBILL_NOTIFIER", "off")];
+        let mut shop = Shop::start(WAYBILL, &quiet).await;
         let (admin, customer) = (shop.admin(), shop.customer());
         let partner = shop.exported("PARTNER");
         let http = reqwest::Client::builder().no_proxy().build().unwrap();

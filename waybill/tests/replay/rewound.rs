@@ -64,7 +64,7 @@ async fn ready_again(shop: &Shop) {
 /// The present log is taken for the truth: what the buckets say of the other one is forgotten.
 async fn forgotten(ground: &Ground) {
     let context = async_nats::jetstream::new(ground.client().await);
-    for bucket in ["snapshots", "saga_status", "saga_attention"] {
+    for bucket in ["snapshots", "saga_status", "saga_attention", "notifier"] {
         let stream = context.get_stream(format!("KV_{bucket}")).await.unwrap();
         stream.purge().await.unwrap();
     }

@@ -49,7 +49,7 @@ async fn end_of_log(shop: &Shop) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_is_filled_by_the_real_commands_and_filling_it_again_adds_nothing() {
-    let mut shop = Shop::start(WAYBILL, &[]).await;
+    let mut shop = Shop::start(WAYBILL, &[("WAYBILL_NOTIFIER", "off")]).await;
     let admin = shop.admin();
     let before = counts(&shop, &admin).await;
 

@@ -22,6 +22,7 @@ const ADMINS: Access = Access::Roles(&[Role::Admin]);
 /// A message that leaves the house. To whom it really goes (an address, a number, a device) is looked up when it is sent,
 /// and kept nowhere here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
+#[schema(as = NotificationDelivery)]
 pub struct Delivery {
     /// Its id; the same for every attempt, and the provider's idempotency key.
     pub id: Uuid,
