@@ -114,9 +114,11 @@ async fn an_order_is_one_trace_from_the_request_through_the_log_and_the_provider
         database: postgres.url(),
         sandbox_database: postgres.fresh_database().await.unwrap(),
     };
+    // A callback is a request of its own, with a trace of its own: the provider's do not arrive.
     let layout = Layout::single()
         .with("WAYBILL_OTLP_ENDPOINT", collector.url())
-        .with("WAYBILL_PAYMENT_URL", &proxy.url);
+        .with("WAYBILL_PAYMENT_URL", &proxy.url)
+        .with("WAYBILL_SANDBOX_WEBHOOK_URL", "http://127.0.0.1:9/away");
     let deployment = Deployment::prepare(WAYBILL, servers, layout);
     proxy.stands_before(deployment.sandbox_url());
     let mut deployment = deployment;
