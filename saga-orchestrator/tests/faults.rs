@@ -158,22 +158,34 @@ async fn every_call_that_is_broken_in_any_way_at_the_provider_is_made_up_for() {
     join_all(all).await;
 }
 
+/// The orchestrator dies as soon as its broken refund call is seen; says how many events its successor wrote.
+async fn killed_at_the_refund(fault: &str) -> usize {
+    let (shop, provider) = shop_and_provider().await;
+    let first = Orchestrator::start(&shop, &provider);
+    let story = Story::TakenAfterAll;
+    let placed = place(&shop, &provider, story, "refund", fault).await;
+    eventually("the refund is under way", async || {
+        provider.calls(placed.0, "refund").await > 0
+    })
+    .await;
+    first.kill();
+    let before = shop.history(placed.0).await.len();
+    let _second = Orchestrator::start(&shop, &provider);
+    ends_well(&shop, &provider, story, placed).await;
+    shop.history(placed.0).await.len() - before
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_survives_a_kill_before_during_and_after_its_call() {
+    const TRIES: usize = 10;
+    // On a quick machine the first one may be through before the kill: such a round shows nothing and is run again.
     let killed_in = async |fault: &'static str| {
-        let (shop, provider) = shop_and_provider().await;
-        let first = Orchestrator::start(&shop, &provider);
-        let placed = place(&shop, &provider, Story::TakenAfterAll, "refund", fault).await;
-        eventually("the refund is under way", async || {
-            provider.calls(placed.0, "refund").await > 0
-        })
-        .await;
-        first.kill();
-        let before = shop.history(placed.0).await.len();
-        let _second = Orchestrator::start(&shop, &provider);
-        ends_well(&shop, &provider, Story::TakenAfterAll, placed).await;
-        let left = shop.history(placed.0).await.len() - before;
-        assert!(left > 0, "{fault}: the second one had nothing left to do");
+        for _ in 0..TRIES {
+            if killed_at_the_refund(fault).await > 0 {
+                return;
+            }
+        }
+        panic!("{fault}: in {TRIES} rounds the second one never had anything left to do");
     };
     tokio::join!(
         killed_in("drop_before"),

@@ -150,6 +150,14 @@ impl Ground {
         told
     }
 
+    /// Where the last event of a history is.
+    pub async fn end_of(&self, subject: &str) -> u64 {
+        let context = jetstream::new(self.client().await);
+        let stream = context.get_stream("EVENTS").await.unwrap();
+        let last = stream.get_last_raw_message_by_subject(subject).await;
+        last.unwrap().sequence
+    }
+
     /// Asks the desk of the sagas, or orders something there.
     pub async fn desk(&self, subject: &'static str, body: &str) -> Value {
         let mut headers = async_nats::HeaderMap::new();

@@ -143,9 +143,12 @@ impl Told {
             let attention = ground.bucket("saga_attention").await;
             let open = sagas.values().filter(of("running")).count();
             let stuck = sagas.values().filter(of("needs_operator")).count();
-            let complete = sagas.len() == stories.all().len()
+            let mut complete = sagas.len() == stories.all().len()
                 && (open, stuck) == (1, 1)
                 && !attention.is_empty();
+            for (key, saga) in &sagas {
+                complete &= saga["position"] == ground.end_of(&format!("evt.{key}")).await;
+            }
             complete.then_some((sagas, attention))
         })
         .await;
