@@ -72,6 +72,7 @@ impl Command {
         &self,
         work: &mut Work,
     ) -> Result<Option<Position>, Stop<Refusal>> {
+        work.presume_new(self.id().uuid());
         match work.created_by::<D>(self.id().uuid())? {
             None => Ok(None),
             Some((_, hash, position)) => self.same(hash.as_deref()).map(|()| Some(position)),

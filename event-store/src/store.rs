@@ -255,6 +255,18 @@ pub trait EventStore: Send + Sync + 'static {
         freshness: Freshness,
     ) -> Result<History, LoadError>;
 
+    /// The events of a history from its first one; nothing when there are more than so many, as a snapshot will then
+    /// save more than looking for it costs.
+    async fn load_short(
+        &self,
+        subject: &Subject,
+        freshness: Freshness,
+        events_max: u64,
+    ) -> Result<Option<History>, LoadError> {
+        let history = self.load(subject, Version::NONE, None, freshness).await?;
+        Ok((history.events.len() as u64 <= events_max).then_some(history))
+    }
+
     /// Version and position of a history's last event, from the leader.
     async fn head(&self, subject: &Subject) -> Result<Option<(Version, Position)>, LoadError>;
 

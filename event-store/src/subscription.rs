@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use event_schema::{Position, Recorded};
 
 /// Most events that wait in memory for a slow reader.
-pub(crate) const BUFFERED_EVENTS_MAX: usize = 1024;
+pub(crate) const BUFFERED_EVENTS_MAX: usize = 2048;
 
 /// Why a subscription has to say something other than an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

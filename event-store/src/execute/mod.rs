@@ -24,19 +24,22 @@ use cache::{WARM_STATES_MAX, Warm};
 use kind::Kind;
 use locks::Held;
 use states::{Shared, settle};
-use work::Decided;
+use work::{Decided, Need};
 
 pub use answers::{Claim, Halt, Once, Refusal, Release, Stop};
 pub use snapshot::StoredSnapshot;
 pub use work::Work;
 
 /// How often a command is decided again after others were faster.
-pub const TRIES_MAX: u32 = 8;
+pub const TRIES_MAX: u32 = 16;
+/// After so many conflicts everything is read from the leader. Before, one command of this process reads what others
+/// have written and the next ones go on from there, so that a crowd on one history shares a batch again at once.
+const CHAINED_TRIES_MAX: u32 = 12;
 /// How often a closure may ask for more states.
 const LOAD_ROUNDS_MAX: u32 = 300;
 /// Pause before the second try, in milliseconds; doubles with each, and a random part is taken off.
 const BACK_OFF_FIRST_MS: u64 = 4;
-const BACK_OFF_MAX_MS: u64 = 200;
+const BACK_OFF_MAX_MS: u64 = 64;
 
 /// What a command led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,16 +134,17 @@ impl Executor {
         freshness: Freshness,
     ) -> Result<Loaded<D>, LoadError> {
         let subject = Subject::history(D::Event::AGGREGATE, id);
-        let mut warm = self
-            .shared
-            .warm(&subject, Kind::of::<D>(), freshness)
-            .await?;
+        let need = Need {
+            kind: Kind::of::<D>(),
+            presumed_new: false,
+        };
+        let mut warm = self.shared.warm(&subject, need, freshness, None).await?;
         if warm.is_pending() {
             // What is on its way to the log is not shown to anybody yet.
             settle(&mut warm).await;
             warm = self
                 .shared
-                .warm(&subject, Kind::of::<D>(), Freshness::Leader)
+                .warm(&subject, need, Freshness::Leader, None)
                 .await?;
         }
         let state = warm.state.downcast().map_err(|_| LoadError::Corrupt {
@@ -166,10 +170,12 @@ impl Executor {
     ) -> Result<Executed<T>, ExecuteError<R>> {
         let shared = &self.shared;
         let mut freshness = at_least.map_or(Freshness::Any, Freshness::AtLeast);
-        let mut wanted: BTreeMap<Subject, Kind> = BTreeMap::new();
+        let mut wanted: BTreeMap<Subject, Need> = BTreeMap::new();
         let mut loaded: BTreeMap<Subject, Warm> = BTreeMap::new();
         let mut held = Held::default();
         let mut conflicts = 0;
+        // Histories that others were faster on, and the version that the leader had.
+        let mut moved: BTreeMap<Subject, Version> = BTreeMap::new();
         for _ in 0..LOAD_ROUNDS_MAX {
             if !shared.locks.extend(&mut held, wanted.keys()).await {
                 // Others may have written while the locks were let go.
@@ -179,7 +185,7 @@ impl Executor {
                 .iter()
                 .filter(|(subject, _)| !loaded.contains_key(*subject));
             let missing: Vec<_> = missing
-                .map(|(subject, kind)| (subject.clone(), *kind))
+                .map(|(subject, need)| (subject.clone(), *need, moved.get(subject).copied()))
                 .collect();
             if !missing.is_empty() {
                 let span = tracing::info_span!(
@@ -215,7 +221,9 @@ impl Executor {
                         };
                         match answer {
                             Ok(appended) => return Ok(executed(value, &appended, &read)),
-                            Err(AppendError::Conflict { .. }) => {}
+                            Err(AppendError::Conflict {
+                                subject, actual, ..
+                            }) => drop(moved.insert(subject, actual)),
                             Err(error) => return Err(ExecuteError::Append(error)),
                         }
                         conflicts += 1;
@@ -224,7 +232,9 @@ impl Executor {
                             return Err(ExecuteError::Conflict);
                         }
                         back_off(conflicts).await;
-                        freshness = Freshness::Leader;
+                        if conflicts > CHAINED_TRIES_MAX {
+                            freshness = Freshness::Leader;
+                        }
                         loaded.clear();
                         continue;
                     }

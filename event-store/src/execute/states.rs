@@ -16,8 +16,9 @@ use super::cache::{Cache, Origin, Warm};
 use super::kind::Kind;
 use super::locks::{Held, Locks};
 use super::snapshot::StoredSnapshot;
+use super::work::Need;
 use crate::store::{
-    AppendError, Appended, EventStore, Freshness, Group, LoadError, LogIdentity, Waiting,
+    AppendError, Appended, EventStore, Freshness, Group, History, LoadError, LogIdentity, Waiting,
 };
 
 /// Most histories that one command loads at once.
@@ -53,11 +54,11 @@ impl Shared {
 
     pub(super) async fn warm_all(
         &self,
-        wanted: Vec<(Subject, Kind)>,
+        wanted: Vec<(Subject, Need, Option<Version>)>,
         freshness: Freshness,
     ) -> Result<Vec<(Subject, Warm)>, LoadError> {
-        let loads = wanted.into_iter().map(|(subject, kind)| async move {
-            let warm = self.warm(&subject, kind, freshness).await?;
+        let loads = wanted.into_iter().map(|(subject, need, moved)| async move {
+            let warm = self.warm(&subject, need, freshness, moved).await?;
             Ok((subject, warm))
         });
         stream::iter(loads)
@@ -66,23 +67,27 @@ impl Shared {
             .await
     }
 
-    /// A state as fresh as wanted: from the cache, or from a snapshot and the tail after it.
+    /// A state as fresh as wanted: from the cache, or from a snapshot and the tail after it. `moved`: the leader had this
+    /// version when it refused somebody's group; an older one will not do.
     pub(super) async fn warm(
         &self,
         subject: &Subject,
-        kind: Kind,
+        Need { kind, presumed_new }: Need,
         freshness: Freshness,
+        moved: Option<Version>,
     ) -> Result<Warm, LoadError> {
         let mut cached = self.cache.get(subject, &kind);
         if let Some(warm) = &mut cached {
             let enough = match freshness {
                 Freshness::Any => true,
+                // What is on its way was decided here. If it misses something that is in the log it will be refused,
+                // and whatever is decided on it with it: nothing comes of a state that is too old.
                 Freshness::AtLeast(position) => {
-                    !warm.is_pending() && warm.position >= Some(position)
+                    warm.is_pending() || warm.position >= Some(position)
                 }
                 Freshness::Leader => false,
             };
-            if enough {
+            if enough && moved.is_none_or(|moved| warm.version >= moved) {
                 metrics::counter!("waybill_loads_total", "kind" => "warm").increment(1);
                 return Ok(warm.clone());
             }
@@ -94,21 +99,36 @@ impl Shared {
                     .filter(|warm| !warm.is_pending());
             }
         }
+        if presumed_new && cached.is_none() && moved.is_none() && freshness == Freshness::Any {
+            metrics::counter!("waybill_loads_total", "kind" => "presumed_new").increment(1);
+            return Ok(Warm::nothing(kind));
+        }
+        let freshness = match moved {
+            Some(_) => Freshness::Leader,
+            None => freshness,
+        };
         let base = match cached {
             Some(warm) => {
                 metrics::counter!("waybill_loads_total", "kind" => "tail").increment(1);
                 warm
             }
-            None => match self.restore(subject, kind).await {
-                Some(warm) => {
-                    metrics::counter!("waybill_loads_total", "kind" => "snapshot").increment(1);
-                    warm
-                }
-                None => {
+            None => {
+                // Most histories that are not warm are new or short, and have no snapshot to be looked for.
+                if let Some(warm) = self.short(subject, kind, freshness).await? {
                     metrics::counter!("waybill_loads_total", "kind" => "whole").increment(1);
-                    Warm::nothing(kind)
+                    return self.keep(subject, warm).await;
                 }
-            },
+                match self.restore(subject, kind).await {
+                    Some(warm) => {
+                        metrics::counter!("waybill_loads_total", "kind" => "snapshot").increment(1);
+                        warm
+                    }
+                    None => {
+                        metrics::counter!("waybill_loads_total", "kind" => "whole").increment(1);
+                        Warm::nothing(kind)
+                    }
+                }
+            }
         };
         let warm = match self.grow(subject, base.clone(), freshness).await? {
             Some(warm) => warm,
@@ -125,6 +145,28 @@ impl Shared {
                     })?
             }
         };
+        self.keep(subject, warm).await
+    }
+
+    /// A history of a few events, or none; nothing when it is longer, or does not read as one.
+    async fn short(
+        &self,
+        subject: &Subject,
+        kind: Kind,
+        freshness: Freshness,
+    ) -> Result<Option<Warm>, LoadError> {
+        let history = self
+            .store
+            .load_short(subject, freshness, SNAPSHOT_LEAVING_EVENTS_MIN)
+            .await?;
+        match history {
+            Some(history) => grown(Warm::nothing(kind), &history),
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps what was loaded warm.
+    async fn keep(&self, subject: &Subject, warm: Warm) -> Result<Warm, LoadError> {
         self.store.is_ours(false).await?;
         if let Some((left, state)) = self.cache.put_loaded(subject.clone(), warm.clone()) {
             self.put_aside(left, state, SNAPSHOT_LEAVING_EVENTS_MIN);
@@ -144,39 +186,7 @@ impl Shared {
             .store
             .load(subject, base.version, base.position, freshness)
             .await?;
-        let follows = |(n, version): (u64, Version)| version == base.version.after(n + 1);
-        if !(0..)
-            .zip(history.events.iter().map(|event| event.version))
-            .all(follows)
-        {
-            return Ok(None);
-        }
-        let Some(last) = history.events.last() else {
-            // A leader that knows less than we remember, or another event at the same version.
-            let fits = match history.leader {
-                Some(Some((version, position))) => {
-                    version == base.version && base.position.is_none_or(|known| known == position)
-                }
-                Some(None) => base.version == Version::NONE,
-                None => true,
-            };
-            return Ok(fits.then_some(base));
-        };
-        let first = history.events.first().map(|event| Origin {
-            command_id: event.metadata.command_id,
-            command_hash: event.metadata.command_hash.clone(),
-            position: Some(event.position),
-        });
-        Ok(Some(Warm {
-            kind: base.kind,
-            state: (base.kind.fold)(&base.state, &history.events)?,
-            version: last.version,
-            position: Some(last.position),
-            origin: base.origin.or(first),
-            snapshot: base.snapshot,
-            pending: None,
-            on_its_way: None,
-        }))
+        grown(base, &history)
     }
 
     async fn restore(&self, subject: &Subject, kind: Kind) -> Option<Warm> {
@@ -298,6 +308,43 @@ impl Shared {
         };
         Ok(heads.len() == read.len() && heads.iter().zip(read).all(same))
     }
+}
+
+/// Folds the events of a history into the state before them; nothing when they do not follow it.
+fn grown(base: Warm, history: &History) -> Result<Option<Warm>, LoadError> {
+    let follows = |(n, version): (u64, Version)| version == base.version.after(n + 1);
+    if !(0..)
+        .zip(history.events.iter().map(|event| event.version))
+        .all(follows)
+    {
+        return Ok(None);
+    }
+    let Some(last) = history.events.last() else {
+        // A leader that knows less than we remember, or another event at the same version.
+        let fits = match history.leader {
+            Some(Some((version, position))) => {
+                version == base.version && base.position.is_none_or(|known| known == position)
+            }
+            Some(None) => base.version == Version::NONE,
+            None => true,
+        };
+        return Ok(fits.then_some(base));
+    };
+    let first = history.events.first().map(|event| Origin {
+        command_id: event.metadata.command_id,
+        command_hash: event.metadata.command_hash.clone(),
+        position: Some(event.position),
+    });
+    Ok(Some(Warm {
+        kind: base.kind,
+        state: (base.kind.fold)(&base.state, &history.events)?,
+        version: last.version,
+        position: Some(last.position),
+        origin: base.origin.or(first),
+        snapshot: base.snapshot,
+        pending: None,
+        on_its_way: None,
+    }))
 }
 
 /// What a group would change about one history.

@@ -28,11 +28,21 @@ pub(crate) struct Slot {
     read: bool,
 }
 
+/// A history that the closure asked for and that was not there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Need {
+    pub(crate) kind: Kind,
+    /// Whether it most likely has no events: then it need not be asked for before the log says otherwise.
+    pub(crate) presumed_new: bool,
+}
+
 /// Handed to the closure of [`Executor::execute`](crate::Executor::execute).
 #[derive(Debug)]
 pub struct Work {
     slots: BTreeMap<Subject, Slot>,
-    needs: BTreeMap<Subject, Kind>,
+    needs: BTreeMap<Subject, Need>,
+    /// Ids that nothing is stored under, unless this very command has happened before.
+    presumed_new: BTreeSet<Uuid>,
     /// Histories in the order in which they first got an event.
     written: Vec<Subject>,
     done: Option<Subject>,
@@ -63,6 +73,7 @@ impl Work {
                 .map(|(subject, base)| (subject, slot(base)))
                 .collect(),
             needs: BTreeMap::new(),
+            presumed_new: BTreeSet::new(),
             written: Vec::new(),
             done: None,
             repeated: None,
@@ -72,6 +83,13 @@ impl Work {
     /// The state of an aggregate, with what this work has already recorded on it.
     pub fn state<D: Decider>(&mut self, id: Uuid) -> Result<Arc<D::State>, Halt> {
         self.state_at::<D>(&Subject::history(D::Event::AGGREGATE, id))
+    }
+
+    /// Says that this id belongs to this command, such as that of what it creates: unless it is repeated, nothing is
+    /// stored under it. Histories of it are then not read beforehand: the append expects them to be empty, and an answer
+    /// without an append is checked with the leader, so a repeat is found all the same, a moment later.
+    pub fn presume_new(&mut self, id: Uuid) {
+        self.presumed_new.insert(id);
     }
 
     /// States of several aggregates of one kind; asks for all that are missing at once.
@@ -85,7 +103,7 @@ impl Work {
         for id in ids {
             let subject = Subject::history(D::Event::AGGREGATE, *id);
             if !self.slots.contains_key(&subject) {
-                self.needs.insert(subject, Kind::of::<D>());
+                self.need(subject, Kind::of::<D>());
             }
         }
     }
@@ -126,6 +144,11 @@ impl Work {
     /// For additive commands: whether this command has happened before. If not, it is recorded with this group.
     pub fn once(&mut self, command: CommandId) -> Result<Once, Halt> {
         let subject = Subject::done(command);
+        if !self.slots.contains_key(&subject) {
+            let (kind, presumed_new) = (Kind::of::<Done>(), true);
+            self.needs
+                .insert(subject.clone(), Need { kind, presumed_new });
+        }
         let state = self.state_at::<Done>(&subject)?;
         if self.done.as_ref() == Some(&subject) {
             return Ok(Once::First);
@@ -202,13 +225,22 @@ impl Work {
         Ok(origin.as_ref().map(told))
     }
 
+    fn need(&mut self, subject: Subject, kind: Kind) {
+        let presumed_new = subject
+            .aggregate()
+            .is_some_and(|(_, id)| self.presumed_new.contains(&id));
+        self.needs
+            .entry(subject)
+            .or_insert(Need { kind, presumed_new });
+    }
+
     fn slot<D: Decider>(&mut self, subject: &Subject) -> Result<&mut Slot, Halt> {
         let kind = Kind::of::<D>();
+        if !self.slots.contains_key(subject) {
+            self.need(subject.clone(), kind);
+        }
         match self.slots.get_mut(subject) {
-            None => {
-                self.needs.insert(subject.clone(), kind);
-                Err(Halt::NeedsLoad)
-            }
+            None => Err(Halt::NeedsLoad),
             Some(slot) if slot.base.kind.type_id != kind.type_id => Err(Halt::Unsound(format!(
                 "{subject} is used as {} and as {}",
                 slot.base.kind.name, kind.name
@@ -258,7 +290,7 @@ impl Work {
     }
 
     /// What the closure asked for and did not get.
-    pub(crate) fn needs(self) -> BTreeMap<Subject, Kind> {
+    pub(crate) fn needs(self) -> BTreeMap<Subject, Need> {
         self.needs
     }
 

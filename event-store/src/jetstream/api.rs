@@ -121,22 +121,13 @@ impl Headers {
 impl Stored {
     /// The message as one of ours; the text says why it is none.
     pub(crate) fn recorded(&self) -> Result<Recorded, String> {
-        let subject: Subject = self.subject.parse().map_err(|e| format!("{e}"))?;
-        if self.payload.is_empty() {
-            return Err("it has no payload".into());
-        }
         let get = |name: &'static str| self.headers.get(name);
-        let (position, recorded_at) = (self.position, self.recorded_at());
-        envelope::from_headers(get, subject, position, recorded_at, self.payload.clone())
-            .map_err(|e| e.to_string())
+        recorded(&self.subject, self.position, self.time, get, &self.payload)
     }
 
-    /// When a broker first stored it: in a log that has moved house, this broker's own time is that of the move.
+    /// When a broker first stored it.
     pub(crate) fn recorded_at(&self) -> Timestamp {
-        let before_the_move = self.headers.get(RECORDED_AT);
-        before_the_move
-            .and_then(|time| time.parse().ok())
-            .unwrap_or(self.time)
+        recorded_at(|name| self.headers.get(name), self.time)
     }
 
     pub(crate) fn version(&self) -> Option<Version> {
@@ -148,6 +139,32 @@ impl Stored {
     pub(crate) fn event_id(&self) -> Option<&str> {
         self.headers.get(envelope::header::EVENT_ID)
     }
+}
+
+/// A stored message as one of ours, with its headers looked up by name; the text says why it is none.
+pub(crate) fn recorded<'a>(
+    subject: &str,
+    position: Position,
+    stored_at: Timestamp,
+    get: impl Fn(&'static str) -> Option<&'a str>,
+    payload: &Bytes,
+) -> Result<Recorded, String> {
+    let subject: Subject = subject.parse().map_err(|e| format!("{e}"))?;
+    if payload.is_empty() {
+        return Err("it has no payload".into());
+    }
+    let recorded_at = recorded_at(&get, stored_at);
+    envelope::from_headers(get, subject, position, recorded_at, payload.clone())
+        .map_err(|e| e.to_string())
+}
+
+/// In a log that has moved house, this broker's own time is that of the move.
+fn recorded_at<'a>(
+    get: impl Fn(&'static str) -> Option<&'a str>,
+    stored_at: Timestamp,
+) -> Timestamp {
+    let before_the_move = get(RECORDED_AT).and_then(|time| time.parse().ok());
+    before_the_move.unwrap_or(stored_at)
 }
 
 /// The state of a stream, as far as we look.

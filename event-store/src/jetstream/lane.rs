@@ -1,16 +1,22 @@
-//! The lane: one task per process through which every group reaches the log, one batch in flight.
+//! The lane: one task per process through which every group reaches the log, one round of them in flight.
+//!
+//! A round is one atomic batch, or a few plain publishes side by side where those are measured to be quicker
+//! ([`ways`](super::ways)). The next one begins when the fate of each of its groups is known.
 //!
 //! Groups expect versions, fixed when they were decided. Only the lane turns versions into positions, and it never
 //! changes what a group expects: a batch whose fate is unclear is looked for in the log first, and only ever sent
 //! again with the same expectations, so that it can be stored once at most.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use lru::LruCache;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use event_schema::{Position, Subject};
@@ -19,26 +25,27 @@ use super::api::{Api, AskError};
 use super::guard::{Guard, Unsure};
 use super::load::{self, LEADER_ASKS_AT_ONCE};
 use super::plan::{Built, Head, Last, Plan, Queued};
+use super::queue::{Queue, ROUNDS_TOGETHER_MAX};
+use super::ways::{Way, Ways};
 use super::wire::{Answer, Wire};
 use crate::store::AppendError;
 use crate::topology::EVENTS;
 
 /// Most groups that wait in the lane; callers beyond that wait to hand theirs in.
 pub(crate) const QUEUE_GROUPS_MAX: usize = 4096;
-/// A subject that conflicted travels alone for so long, so that it does not spoil the batches of others.
-const ALONE_AFTER_CONFLICT: Duration = Duration::from_secs(1);
-/// Most subjects remembered as having conflicted.
-const CONFLICTED_SUBJECTS_MAX: usize = 4096;
-/// A group that was put back so often travels alone from then on.
-const ROUNDS_TOGETHER_MAX: u32 = 3;
 /// A group that was put back so often is answered that the log is away.
 const ROUNDS_MAX: u32 = 32;
 /// How long one batch is tried in all before its groups are answered that the log is away.
 const BATCH_TRIED_MAX: Duration = Duration::from_secs(20);
-/// How long a group may wait for its first try.
-const WAIT_FOR_TURN_MAX: Duration = Duration::from_secs(20);
 /// How long a batch is tried that is refused although everything it expects holds, as the leader says.
 const REFUSED_IN_FLIGHT_MAX: Duration = Duration::from_secs(5);
+/// After a round that several shared, those who were answered often come again at once. They are waited for, so that
+/// they share the next one too: at most for this part of what the last round took …
+const GATHERED_SHARE: u32 = 4;
+/// … and this long …
+const GATHERED_MAX: Duration = Duration::from_millis(1);
+/// … and only while they come this close behind each other.
+const GATHERED_GAP_MAX: Duration = Duration::from_micros(150);
 /// Pause between two tries of one batch, in milliseconds; doubles up to the most.
 const PAUSE_FIRST_MS: u64 = 2;
 const PAUSE_MAX_MS: u64 = 500;
@@ -59,24 +66,36 @@ enum Found {
 }
 
 pub(crate) struct Lane {
+    carrier: Arc<Carrier>,
+    queue: Queue,
+    /// Where histories end, as far as this lane knows; only a hint, checked by the broker's expectation.
+    heads: LruCache<Subject, Last>,
+    ways: Ways,
+    last_round: Round,
+}
+
+/// The round before this one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Round {
+    groups: usize,
+    took: Duration,
+}
+
+/// Brings what is built to the log and finds out what became of it; knows nothing of the queue.
+struct Carrier {
     api: Api,
     wire: Arc<dyn Wire>,
     guard: Arc<Guard>,
-    queue: VecDeque<Queued>,
-    /// Where histories end, as far as this lane knows; only a hint, checked by the broker's expectation.
-    heads: LruCache<Subject, Last>,
-    conflicted: HashMap<Subject, Instant>,
 }
 
 impl Lane {
     pub(super) fn new(api: Api, wire: Arc<dyn Wire>, guard: Arc<Guard>) -> Self {
         Self {
-            api,
-            wire,
-            guard,
-            queue: VecDeque::new(),
+            carrier: Arc::new(Carrier { api, wire, guard }),
+            queue: Queue::default(),
             heads: LruCache::new(HEADS_MAX),
-            conflicted: HashMap::new(),
+            ways: Ways::default(),
+            last_round: Round::default(),
         }
     }
 
@@ -89,64 +108,71 @@ impl Lane {
                     None => return,
                 }
             }
-            // What has come in while the last batch was in flight rides in this one.
-            while self.queue.len() < QUEUE_GROUPS_MAX {
-                match groups.try_recv() {
-                    Ok(queued) => self.queue.push_back(queued),
-                    Err(_) => break,
-                }
-            }
+            // What has come in while the last round was in flight rides in this one.
+            self.drain(&mut groups);
+            self.gather(&mut groups).await;
             metrics::gauge!("waybill_append_waiting_groups").set(self.queue.len() as f64);
-            let plan = self.take();
+            let plan = self.queue.take();
             if !plan.groups.is_empty() {
+                let (groups, begun) = (plan.groups.len(), Instant::now());
                 self.carry(plan).await;
+                let took = begun.elapsed();
+                self.last_round = Round { groups, took };
             }
         }
     }
 
-    /// The next batch, first come first served.
-    fn take(&mut self) -> Plan {
-        let now = Instant::now();
-        self.conflicted.retain(|_, until| *until > now);
-        let mut plan = Plan::default();
-        while let Some(mut queued) = self.queue.pop_front() {
-            if queued.since.elapsed() > WAIT_FOR_TURN_MAX && queued.rounds == 0 {
-                let why = format!(
-                    "the group waited {} s for its turn; nothing was sent",
-                    WAIT_FOR_TURN_MAX.as_secs()
-                );
-                queued.answer(Err(AppendError::Unavailable(why)));
-                continue;
+    fn drain(&mut self, groups: &mut mpsc::Receiver<Queued>) {
+        while self.queue.len() < QUEUE_GROUPS_MAX {
+            match groups.try_recv() {
+                Ok(queued) => self.queue.push_back(queued),
+                Err(_) => break,
             }
-            queued.alone |= queued.rounds > ROUNDS_TOGETHER_MAX
-                || queued
-                    .subjects()
-                    .any(|subject| self.conflicted.contains_key(subject));
-            if let Err(queued) = plan.try_add(queued) {
-                self.queue.push_front(*queued);
+        }
+    }
+
+    /// Waits a little for those who shared the last round. A lone caller waits for nobody.
+    async fn gather(&mut self, groups: &mut mpsc::Receiver<Queued>) {
+        let Round {
+            groups: wanted,
+            took,
+        } = self.last_round;
+        if wanted < 2 {
+            return;
+        }
+        let begun = Instant::now();
+        let most = (took / GATHERED_SHARE).min(GATHERED_MAX);
+        let mut newest = begun;
+        while self.queue.len() < wanted && begun.elapsed() < most {
+            let before = self.queue.len();
+            // The timer's steps of a millisecond are longer than the whole wait; meanwhile others have the thread.
+            yield_now().await;
+            self.drain(groups);
+            if self.queue.len() > before {
+                newest = Instant::now();
+            } else if newest.elapsed() > GATHERED_GAP_MAX {
                 break;
             }
         }
-        plan
     }
 
     /// Makes a batch ready to be sent: positions for versions, and a broker to send it to. What cannot be is answered.
     async fn prepare(&mut self, mut plan: Plan) -> Option<(Plan, Built)> {
-        if let Err(why) = self.api.connected().await {
+        if let Err(why) = self.carrier.api.connected().await {
             self.give_up(plan, &format!("{why}; nothing was sent"));
             return None;
         }
-        if let Err(unsure) = self.guard.unless_in_doubt().await {
+        if let Err(unsure) = self.carrier.guard.unless_in_doubt().await {
             self.not_ours(plan, unsure);
             return None;
         }
         let missing = plan.resolve(|subject| self.heads.peek(subject).copied());
         if !missing.is_empty() {
-            match self.ask_heads(&missing).await {
+            match self.carrier.ask_heads(&missing).await {
                 Ok(heads) => {
                     let unmatched = plan.resolve(|subject| heads.get(subject).copied().flatten());
                     if !unmatched.is_empty() {
-                        if let Err(unsure) = self.guard.make_sure().await {
+                        if let Err(unsure) = self.carrier.guard.make_sure().await {
                             self.not_ours(plan, unsure);
                             return None;
                         }
@@ -174,49 +200,190 @@ impl Lane {
         }
     }
 
-    /// Carries one batch until its fate is known, or the limit is reached.
+    /// Carries one round until the fate of each of its groups is known, or the limit is reached.
     async fn carry(&mut self, plan: Plan) {
-        let begun = Instant::now();
         let Some((plan, built)) = self.prepare(plan).await else {
             return;
         };
-        metrics::histogram!("waybill_append_batch_messages").record(plan.messages() as f64);
+        let (groups, messages) = (plan.groups.len(), plan.messages());
+        let can_part = plan.can_part() && built.unguarded.is_empty();
+        let way = match can_part {
+            true => self.ways.choose(messages),
+            false => Way::Together,
+        };
+        let begun = Instant::now();
+        let clean = match way {
+            Way::Together => {
+                metrics::histogram!("waybill_append_batch_messages").record(messages as f64);
+                let fate = self.carrier.carry(&plan, &built).await;
+                let clean = matches!(fate, Fate::Stored { clean: true, .. });
+                self.settle(plan, &built, fate);
+                clean
+            }
+            Way::Apart => {
+                let mut under_way: FuturesUnordered<_> = plan
+                    .part(built)
+                    .into_iter()
+                    .map(|(plan, built)| {
+                        metrics::histogram!("waybill_append_batch_messages").record(1.0);
+                        let carrier = Arc::clone(&self.carrier);
+                        async move {
+                            let fate = carrier.carry(&plan, &built).await;
+                            (plan, built, fate)
+                        }
+                    })
+                    .collect();
+                let mut clean = true;
+                while let Some((plan, built, fate)) = under_way.next().await {
+                    clean &= matches!(fate, Fate::Stored { clean: true, .. });
+                    self.settle(plan, &built, fate);
+                }
+                clean
+            }
+        };
+        if clean {
+            metrics::histogram!("waybill_append_seconds").record(begun.elapsed().as_secs_f64());
+            if can_part && groups > 1 {
+                self.ways.learn(way, messages, begun.elapsed());
+            }
+        }
+    }
+
+    /// Tells the groups of one batch what became of it.
+    fn settle(&mut self, plan: Plan, built: &Built, fate: Fate) {
+        match fate {
+            Fate::Stored { first, .. } => {
+                if let Some(message) = built.messages.last() {
+                    let count = built.messages.len() as u64;
+                    let last = first.0.saturating_add(count).saturating_sub(1);
+                    self.carrier.guard.note(Position(last), message.event_id);
+                }
+                self.stored(plan, first);
+            }
+            Fate::Lost(heads) => self.part(plan, &heads, true),
+            Fate::Failed(error) => self.fail(plan, &error),
+            Fate::NotOurs(unsure) => self.not_ours(plan, unsure),
+            Fate::Unknown(why) => self.give_up(plan, &why),
+        }
+    }
+
+    fn stored(&mut self, plan: Plan, first: Position) {
+        let (answers, heads) = plan.stored(first);
+        for (subject, head) in heads {
+            self.heads.put(subject, head);
+        }
+        metrics::counter!("waybill_append_groups_total", "result" => "stored")
+            .increment(answers.len() as u64);
+        for (queued, appended) in answers {
+            queued.answer(Ok(appended));
+        }
+    }
+
+    /// Parts the losers from the others: those go again, at the head of the queue and in their order.
+    fn part(&mut self, plan: Plan, heads: &HashMap<Subject, Head>, refused: bool) {
+        for (subject, head) in heads {
+            match head {
+                Some(head) => drop(self.heads.put(subject.clone(), *head)),
+                None => drop(self.heads.pop(subject)),
+            }
+        }
+        let (lost, left) = Plan::sift(plan.groups, heads);
+        metrics::counter!("waybill_append_groups_total", "result" => "conflict")
+            .increment(lost.len() as u64);
+        for (queued, conflict) in lost {
+            if let AppendError::Conflict { subject, .. } = &conflict
+                && refused
+            {
+                self.queue.mark_contended(subject);
+            }
+            queued.answer(Err(conflict));
+        }
+        for mut queued in left.into_iter().rev() {
+            queued.rounds += 1;
+            if queued.rounds > ROUNDS_MAX {
+                let why = format!(
+                    "refused {ROUNDS_MAX} times although nothing it expects has moved; nothing was stored"
+                );
+                queued.answer(Err(AppendError::Unavailable(why)));
+                continue;
+            }
+            self.queue.push_front(queued);
+        }
+    }
+
+    /// A batch that was refused for good: a lone group is told; of several one may be the reason, and the others must
+    /// not pay for it, so each goes again by itself.
+    fn fail(&mut self, plan: Plan, error: &AppendError) {
+        if plan.groups.len() == 1 {
+            return self.answer_all(plan, error);
+        }
+        for mut queued in plan.groups.into_iter().rev() {
+            queued.rounds = ROUNDS_TOGETHER_MAX + 1;
+            self.queue.push_front(queued);
+        }
+    }
+
+    /// The log is another one than that of before, or that cannot be found out.
+    fn not_ours(&mut self, plan: Plan, unsure: Unsure) {
+        match unsure {
+            Unsure::Rewound(rewound) => self.answer_all(plan, &AppendError::Rewound(rewound)),
+            Unsure::Away(error) => self.give_up(plan, &format!("{error}; nothing was sent")),
+        }
+    }
+
+    fn give_up(&mut self, plan: Plan, why: &str) {
+        tracing::error!(
+            why,
+            groups = plan.groups.len(),
+            "a batch could not be appended"
+        );
+        self.answer_all(plan, &AppendError::Unavailable(why.to_owned()));
+    }
+
+    fn answer_all(&mut self, plan: Plan, error: &AppendError) {
+        metrics::counter!("waybill_append_groups_total", "result" => "failed")
+            .increment(plan.groups.len() as u64);
+        for subject in plan.subjects() {
+            self.heads.pop(&subject);
+        }
+        for queued in plan.groups {
+            queued.answer(Err(error.clone()));
+        }
+    }
+}
+
+impl Carrier {
+    /// Carries one batch until its fate is known, or the limit is reached.
+    async fn carry(&self, plan: &Plan, built: &Built) -> Fate {
+        let begun = Instant::now();
         // Taken before anything is sent: the batch can only be stored behind it, unless in another log.
         let known = self.guard.newest();
-        let mut unclear = false;
+        let (mut unclear, mut tries) = (false, 0_u32);
         let mut pause = Duration::from_millis(PAUSE_FIRST_MS);
         loop {
-            let tried = match self.try_once(&built, unclear).await {
-                Tried::Conflict => self.explain(&plan, &built, unclear).await,
+            let tried = match self.try_once(built, unclear).await {
+                Tried::Conflict => self.explain(plan, built, unclear).await,
                 tried => tried,
             };
             match tried {
                 Tried::Stored(first) if first <= known => {
-                    if let Err(Unsure::Rewound(rewound)) = self.guard.make_sure().await {
-                        return self.answer_all(plan, &AppendError::Rewound(rewound));
-                    }
-                    return self.give_up(
-                        plan,
-                        &format!("it was stored at {first}, where the log held something already"),
-                    );
+                    return match self.guard.make_sure().await {
+                        Err(unsure @ Unsure::Rewound(_)) => Fate::NotOurs(unsure),
+                        Ok(()) | Err(Unsure::Away(_)) => Fate::Unknown(format!(
+                            "it was stored at {first}, where the log held something already"
+                        )),
+                    };
                 }
                 Tried::Stored(first) => {
-                    if let Some(message) = built.messages.last() {
-                        let count = built.messages.len() as u64;
-                        let last = first.0.saturating_add(count).saturating_sub(1);
-                        self.guard.note(Position(last), message.event_id);
-                    }
-                    metrics::histogram!("waybill_append_seconds")
-                        .record(begun.elapsed().as_secs_f64());
-                    return self.stored(plan, first);
+                    let clean = tries == 0;
+                    return Fate::Stored { first, clean };
                 }
-                Tried::Lost(heads) => return self.part(plan, &heads, true),
-                Tried::Failed(error) => return self.fail(plan, &error),
-                Tried::NotOurs(unsure) => return self.not_ours(plan, unsure),
+                Tried::Lost(heads) => return Fate::Lost(heads),
+                Tried::Failed(error) => return Fate::Failed(error),
+                Tried::NotOurs(unsure) => return Fate::NotOurs(unsure),
                 Tried::Conflict if !unclear && begun.elapsed() > REFUSED_IN_FLIGHT_MAX => {
-                    return self.give_up(
-                        plan,
-                        "a write of somebody else stayed in flight; nothing was stored",
+                    return Fate::Unknown(
+                        "a write of somebody else stayed in flight; nothing was stored".into(),
                     );
                 }
                 Tried::Conflict => {}
@@ -234,11 +401,12 @@ impl Lane {
                 } else {
                     "nothing was stored"
                 };
-                return self.give_up(
-                    plan,
-                    &format!("tried for {} s; {state}", BATCH_TRIED_MAX.as_secs()),
-                );
+                return Fate::Unknown(format!(
+                    "tried for {} s; {state}",
+                    BATCH_TRIED_MAX.as_secs()
+                ));
             }
+            tries += 1;
             metrics::counter!("waybill_append_resends_total").increment(1);
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(PAUSE_MAX_MS));
@@ -247,6 +415,17 @@ impl Lane {
 
     /// Why a batch was refused: something it expects has moved, or nothing has and somebody's write is in flight.
     async fn explain(&self, plan: &Plan, built: &Built, unclear: bool) -> Tried {
+        if let Some(contended) = &plan.contended
+            && !unclear
+            && let Ok(heads) = self.ask_heads(std::slice::from_ref(contended)).await
+            && plan.expects(contended) != Some(position(&heads, contended))
+        {
+            // All of them are on it: nobody has to ask for the rest.
+            return match self.guard.make_sure().await {
+                Err(unsure @ Unsure::Rewound(_)) => Tried::NotOurs(unsure),
+                Ok(()) | Err(Unsure::Away(_)) => Tried::Lost(heads),
+            };
+        }
         let subjects = plan.subjects();
         let (heads, ours) = tokio::join!(self.ask_heads(&subjects), self.guard.make_sure());
         if let Err(unsure @ Unsure::Rewound(_)) = ours {
@@ -381,92 +560,20 @@ impl Lane {
                 .iter()
                 .all(|(subject, at)| position(heads, subject) == *at)
     }
+}
 
-    fn stored(&mut self, plan: Plan, first: Position) {
-        let (answers, heads) = plan.stored(first);
-        for (subject, head) in heads {
-            self.heads.put(subject, head);
-        }
-        metrics::counter!("waybill_append_groups_total", "result" => "stored")
-            .increment(answers.len() as u64);
-        for (queued, appended) in answers {
-            queued.answer(Ok(appended));
-        }
-    }
-
-    /// Parts the losers from the others: those go again, at the head of the queue and in their order.
-    fn part(&mut self, plan: Plan, heads: &HashMap<Subject, Head>, refused: bool) {
-        for (subject, head) in heads {
-            match head {
-                Some(head) => drop(self.heads.put(subject.clone(), *head)),
-                None => drop(self.heads.pop(subject)),
-            }
-        }
-        let (lost, left) = Plan::sift(plan.groups, heads);
-        metrics::counter!("waybill_append_groups_total", "result" => "conflict")
-            .increment(lost.len() as u64);
-        let until = Instant::now() + ALONE_AFTER_CONFLICT;
-        for (queued, conflict) in lost {
-            if let AppendError::Conflict { subject, .. } = &conflict
-                && refused
-                && self.conflicted.len() < CONFLICTED_SUBJECTS_MAX
-            {
-                self.conflicted.insert(subject.clone(), until);
-            }
-            queued.answer(Err(conflict));
-        }
-        for mut queued in left.into_iter().rev() {
-            queued.rounds += 1;
-            if queued.rounds > ROUNDS_MAX {
-                let why = format!(
-                    "refused {ROUNDS_MAX} times although nothing it expects has moved; nothing was stored"
-                );
-                queued.answer(Err(AppendError::Unavailable(why)));
-                continue;
-            }
-            self.queue.push_front(queued);
-        }
-    }
-
-    /// A batch that was refused for good: a lone group is told; of several one may be the reason, and the others must
-    /// not pay for it, so each goes again by itself.
-    fn fail(&mut self, plan: Plan, error: &AppendError) {
-        if plan.groups.len() == 1 {
-            return self.answer_all(plan, error);
-        }
-        for mut queued in plan.groups.into_iter().rev() {
-            queued.rounds = ROUNDS_TOGETHER_MAX + 1;
-            self.queue.push_front(queued);
-        }
-    }
-
-    /// The log is another one than that of before, or that cannot be found out.
-    fn not_ours(&mut self, plan: Plan, unsure: Unsure) {
-        match unsure {
-            Unsure::Rewound(rewound) => self.answer_all(plan, &AppendError::Rewound(rewound)),
-            Unsure::Away(error) => self.give_up(plan, &format!("{error}; nothing was sent")),
-        }
-    }
-
-    fn give_up(&mut self, plan: Plan, why: &str) {
-        tracing::error!(
-            why,
-            groups = plan.groups.len(),
-            "a batch could not be appended"
-        );
-        self.answer_all(plan, &AppendError::Unavailable(why.to_owned()));
-    }
-
-    fn answer_all(&mut self, plan: Plan, error: &AppendError) {
-        metrics::counter!("waybill_append_groups_total", "result" => "failed")
-            .increment(plan.groups.len() as u64);
-        for subject in plan.subjects() {
-            self.heads.pop(&subject);
-        }
-        for queued in plan.groups {
-            queued.answer(Err(error.clone()));
-        }
-    }
+/// What became of a batch.
+enum Fate {
+    /// It is stored, from this position on; clean when nothing had to be asked or sent again.
+    Stored { first: Position, clean: bool },
+    /// It is not stored and never will be: this is what the leader has instead of what it expects.
+    Lost(HashMap<Subject, Head>),
+    /// It is not stored, and the same batch never will be.
+    Failed(AppendError),
+    /// The log is not the one that the batch is meant for.
+    NotOurs(Unsure),
+    /// Nobody knows, in the time that there is; the text says how far it came.
+    Unknown(String),
 }
 
 /// What one try of a batch led to.

@@ -87,14 +87,15 @@ fn head_of(stored: &Stored) -> Result<(Version, Position), AskError> {
     Ok((stored.version().ok_or_else(foreign)?, stored.position))
 }
 
-/// The events of a history after a version.
+/// The events of a history after a version; nothing when there are more than `events_max`.
 pub(crate) async fn load(
     api: &Api,
     subject: &Subject,
     after: Version,
     seen: Option<Position>,
     freshness: Freshness,
-) -> Result<History, LoadError> {
+    events_max: u64,
+) -> Result<Option<History>, LoadError> {
     let leader = freshness != Freshness::Any;
     let last = match freshness {
         Freshness::Any => api.direct_last(EVENTS, subject.as_str()).await?,
@@ -110,10 +111,10 @@ pub(crate) async fn load(
         }
     };
     let Some(last) = last else {
-        return Ok(History {
+        return Ok(Some(History {
             events: Vec::new(),
             leader: leader.then_some(None),
-        });
+        }));
     };
     let (version, position) = head_of(&last)?;
     let mut history = History {
@@ -122,7 +123,10 @@ pub(crate) async fn load(
     };
     let wanted = version.0.saturating_sub(after.0);
     if wanted == 0 {
-        return Ok(history);
+        return Ok(Some(history));
+    }
+    if wanted > events_max {
+        return Ok(None);
     }
     let from = if after == Version::NONE {
         Position(0)
@@ -145,12 +149,12 @@ pub(crate) async fn load(
         && !follows(first, seen)
     {
         // What was seen is not what lies before: another log's event. There is nothing that goes on from there.
-        return Ok(history);
+        return Ok(Some(history));
     }
     for stored in &events {
         history.events.push(recorded(stored)?);
     }
-    Ok(history)
+    Ok(Some(history))
 }
 
 /// Whether the event before this one, of the same history, lies at a position.

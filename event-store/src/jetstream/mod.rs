@@ -6,7 +6,9 @@ mod guard;
 mod lane;
 pub(crate) mod load;
 pub(crate) mod plan;
+mod queue;
 mod subscribe;
+mod ways;
 pub(crate) mod wire;
 
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use event_schema::{Position, Recorded, Subject, Version, envelope};
+use event_schema::{NewEvent, Position, Recorded, Subject, Version, envelope};
 
 use crate::rewound::LogRewound;
 use crate::store::{
@@ -39,6 +41,10 @@ use wire::Message;
 #[cfg(feature = "testing")]
 pub use wire::{Answer, Message, Wire};
 
+/// The headers of an event take less than this, unless one of its open texts is long.
+const HEADERS_BYTES_USUAL: usize = 16 << 10;
+/// An open text of an envelope is usually shorter.
+const TEXT_BYTES_USUAL: usize = 512;
 /// How long a start waits for the log to be there.
 const MIGRATED_WITHIN: Duration = Duration::from_secs(60);
 const MIGRATED_LOOK_PERIOD: Duration = Duration::from_millis(500);
@@ -120,6 +126,9 @@ impl JetStreamStore {
         let limit = self.api.client().max_payload();
         for part in &group.parts {
             for event in &part.events {
+                if event.payload.len() + HEADERS_BYTES_USUAL <= limit && usual(event, group) {
+                    continue;
+                }
                 let message = Message {
                     subject: part.subject.clone(),
                     event_id: event.event_id,
@@ -139,6 +148,24 @@ impl JetStreamStore {
         }
         Ok(())
     }
+}
+
+/// Whether no text of the envelope is unusually long, so that its headers need not be spelt to know that they are short.
+fn usual(event: &NewEvent, group: &Group) -> bool {
+    let short = |text: &Option<String>| {
+        text.as_ref()
+            .is_none_or(|text| text.len() < TEXT_BYTES_USUAL)
+    };
+    let metadata = &group.metadata;
+    let saga = event.saga.as_ref().is_none_or(|saga| {
+        [&saga.def, &saga.step, &saga.outcome]
+            .into_iter()
+            .all(short)
+    });
+    saga && metadata.actor.as_str().len() < TEXT_BYTES_USUAL
+        && [&metadata.command_hash, &metadata.traceparent]
+            .into_iter()
+            .all(short)
 }
 
 async fn identity(api: &Api) -> Result<LogIdentity, AskError> {
@@ -181,8 +208,23 @@ impl EventStore for JetStreamStore {
         seen: Option<Position>,
         freshness: Freshness,
     ) -> Result<History, LoadError> {
-        let history = load::load(&self.api, subject, after, seen, freshness).await?;
+        let loaded = load::load(&self.api, subject, after, seen, freshness, u64::MAX).await?;
+        let history = loaded.unwrap_or_default();
         self.note(&history.events);
+        Ok(history)
+    }
+
+    async fn load_short(
+        &self,
+        subject: &Subject,
+        freshness: Freshness,
+        events_max: u64,
+    ) -> Result<Option<History>, LoadError> {
+        let (after, seen) = (Version::NONE, None);
+        let history = load::load(&self.api, subject, after, seen, freshness, events_max).await?;
+        if let Some(history) = &history {
+            self.note(&history.events);
+        }
         Ok(history)
     }
 

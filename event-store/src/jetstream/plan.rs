@@ -1,7 +1,7 @@
 //! What goes together: which waiting groups share a batch, what the batch expects, and who loses when it is refused.
 //! Nothing here talks to the broker.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -101,6 +101,8 @@ pub(crate) struct Plan {
     pub(crate) groups: Vec<Queued>,
     starts: BTreeMap<Subject, Start>,
     messages: usize,
+    /// The history that all of them are on and somebody else writes too, if there is one: who is faster there decides.
+    pub(crate) contended: Option<Subject>,
 }
 
 /// A plan as messages.
@@ -182,6 +184,12 @@ impl Plan {
             .map(|(subject, start)| (subject, start.seen.unwrap_or_default()))
     }
 
+    /// What the batch expects of one subject.
+    pub(crate) fn expects(&self, subject: &Subject) -> Option<Position> {
+        let start = self.starts.get(subject)?;
+        Some(start.seen.unwrap_or_default())
+    }
+
     /// Turns versions into positions with what the groups have seen and `known`; gives back what is still missing.
     pub(crate) fn resolve(&mut self, known: impl Fn(&Subject) -> Head) -> Vec<Subject> {
         let mut missing = Vec::new();
@@ -211,7 +219,7 @@ impl Plan {
                 .ok_or_else(|| subject.clone())
         };
         let mut messages = Vec::with_capacity(self.messages);
-        let mut begun: Vec<&Subject> = Vec::new();
+        let mut begun: HashSet<&Subject> = HashSet::with_capacity(self.starts.len());
         let mut first_expected = Position(0);
         for queued in &self.groups {
             for part in &queued.group.parts {
@@ -226,8 +234,7 @@ impl Plan {
                         expects: false,
                     };
                     // One expectation per subject, on its first message in the batch; more are refused.
-                    if !begun.contains(&&part.subject) {
-                        begun.push(&part.subject);
+                    if begun.insert(&part.subject) {
                         let expected = position(&part.subject)?;
                         if messages.is_empty() {
                             first_expected = expected;
@@ -258,6 +265,47 @@ impl Plan {
             first_expected,
             unguarded,
         })
+    }
+
+    /// Whether its groups can as well go one by one, in any order: each is one event that expects its own history to
+    /// end somewhere, and nothing more.
+    pub(crate) fn can_part(&self) -> bool {
+        self.groups.len() > 1
+            && self.messages == self.groups.len()
+            && self.starts.len() == self.groups.len()
+            && self
+                .groups
+                .iter()
+                .all(|queued| queued.group.parts.len() == 1 && queued.group.conditions.is_empty())
+    }
+
+    /// The groups of a plan that [can part](Self::can_part), each with its message.
+    pub(crate) fn part(mut self, built: Built) -> Vec<(Self, Built)> {
+        let mut parted = Vec::with_capacity(self.groups.len());
+        for (queued, message) in self.groups.into_iter().zip(built.messages) {
+            let starts: BTreeMap<_, _> = self
+                .starts
+                .remove_entry(&message.subject)
+                .into_iter()
+                .collect();
+            let first_expected = starts
+                .values()
+                .find_map(|start| start.seen)
+                .unwrap_or_default();
+            let plan = Self {
+                groups: vec![queued],
+                starts,
+                messages: 1,
+                contended: None,
+            };
+            let built = Built {
+                messages: vec![message],
+                first_expected,
+                unguarded: Vec::new(),
+            };
+            parted.push((plan, built));
+        }
+        parted
     }
 
     /// What each group gets when the batch was stored from `first` on; and where each subject now ends.
@@ -363,7 +411,7 @@ impl Plan {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::jetstream::callers::Callers;
     use crate::store::Part;
@@ -419,7 +467,11 @@ mod tests {
         plan.try_add(after).unwrap();
     }
 
-    fn group(parts: &[(u128, u64, usize)], conditions: &[(u128, u64)]) -> Queued {
+    /// Events on some histories: which, the version expected, how many; read-only conditions: which, at which version.
+    pub(in crate::jetstream) fn group(
+        parts: &[(u128, u64, usize)],
+        conditions: &[(u128, u64)],
+    ) -> Queued {
         let event = || NewEvent {
             event_id: Uuid::now_v7(),
             event_type: "order.placed",
@@ -579,6 +631,67 @@ mod tests {
             [conflict(1, 3, 5), conflict(9, 1, 0), conflict(1, 3, 5)]
         );
         assert_eq!(left.len(), 2);
+    }
+
+    #[test]
+    fn only_groups_that_have_nothing_to_do_with_each_other_can_part() {
+        let can_part = |groups: Vec<Queued>| {
+            let mut plan = Plan::default();
+            for group in groups {
+                plan.try_add(group).unwrap();
+            }
+            plan.can_part()
+        };
+        assert!(can_part(vec![
+            group(&[(1, 2, 1)], &[]),
+            group(&[(2, 0, 1)], &[])
+        ]));
+        assert!(!can_part(vec![group(&[(1, 2, 1)], &[])]), "a lone one");
+        assert!(
+            !can_part(vec![group(&[(1, 2, 1)], &[]), group(&[(1, 3, 1)], &[])]),
+            "a chain"
+        );
+        assert!(
+            !can_part(vec![group(&[(1, 2, 1)], &[]), group(&[(2, 0, 2)], &[])]),
+            "two events"
+        );
+        assert!(
+            !can_part(vec![
+                group(&[(1, 2, 1)], &[]),
+                group(&[(2, 0, 1)], &[(3, 1)])
+            ]),
+            "a condition"
+        );
+    }
+
+    #[test]
+    fn parted_groups_expect_what_they_would_have_together() {
+        let mut plan = Plan::default();
+        plan.try_add(group(&[(2, 5, 1)], &[])).unwrap();
+        plan.try_add(group(&[(1, 0, 1)], &[])).unwrap();
+        let heads = HashMap::from([(subject(2), last(5, 70))]);
+        plan.resolve(|subject| heads.get(subject).copied());
+        let built = plan.build().unwrap();
+        let parted = plan.part(built);
+        let told: Vec<_> = parted
+            .iter()
+            .map(|(plan, built)| {
+                let expected: Vec<_> = plan.expected().map(|(s, at)| (s.clone(), at)).collect();
+                assert_eq!(
+                    expected,
+                    [(built.messages[0].subject.clone(), built.first_expected)]
+                );
+                (expected, expectations(built))
+            })
+            .collect();
+        assert_eq!(
+            told[0],
+            (vec![(subject(2), Position(70))], vec![(Some("70"), None)])
+        );
+        assert_eq!(
+            told[1],
+            (vec![(subject(1), Position(0))], vec![(Some("0"), None)])
+        );
     }
 
     #[test]

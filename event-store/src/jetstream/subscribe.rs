@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_nats::HeaderName;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use futures::StreamExt;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use event_schema::{Position, Recorded, Timestamp};
 
-use super::api::{Api, Headers, Stored};
+use super::api::{self, Api};
 use super::guard::{Guard, Mark, believed};
 use crate::rewound::LogRewound;
 use crate::store::LogIdentity;
@@ -200,18 +201,12 @@ fn final_word(rewound: LogRewound) -> SubscribeError {
 }
 
 fn read(message: &jetstream::Message, position: Position, published_ns: i128) -> Told {
-    let stored = Stored {
-        subject: message.subject.to_string(),
-        position,
-        time: Timestamp::from_nanosecond(published_ns).unwrap_or(Timestamp::UNIX_EPOCH),
-        headers: message
-            .headers
-            .as_ref()
-            .map(Headers::of)
-            .unwrap_or_default(),
-        payload: message.payload.clone(),
+    let time = Timestamp::from_nanosecond(published_ns).unwrap_or(Timestamp::UNIX_EPOCH);
+    let get = |name: &'static str| {
+        let headers = message.headers.as_ref()?;
+        let value = headers.get(HeaderName::from_static(name))?;
+        Some(value.as_str())
     };
-    stored
-        .recorded()
+    api::recorded(&message.subject, position, time, get, &message.payload)
         .map_err(|reason| SubscribeError::Unreadable { position, reason })
 }

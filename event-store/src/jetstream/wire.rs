@@ -1,6 +1,6 @@
 //! One batch on the wire: a plain publish for a lone message, an atomic batch for more, and what the answer means.
 
-use async_nats::{HeaderMap, HeaderValue};
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -55,7 +55,7 @@ impl Message {
             let value: HeaderValue = value
                 .parse()
                 .map_err(|_| Answer::Refused(format!("the header {name} cannot hold {value:?}")))?;
-            map.insert(*name, value);
+            map.insert(HeaderName::from_static(name), value);
         }
         Ok(map)
     }
@@ -128,8 +128,8 @@ impl Api {
                 Err(refused) => return refused,
             };
             let number: u32 = number;
-            headers.insert(BATCH_ID, batch.as_str());
-            headers.insert(BATCH_SEQUENCE, number.to_string());
+            headers.insert(HeaderName::from_static(BATCH_ID), batch.as_str());
+            headers.insert(HeaderName::from_static(BATCH_SEQUENCE), number.to_string());
             spelt.push((
                 message.subject.to_string(),
                 headers,
@@ -153,7 +153,7 @@ impl Api {
                 };
             }
         }
-        headers.insert(BATCH_COMMIT, "1");
+        headers.insert(HeaderName::from_static(BATCH_COMMIT), "1");
         let sent = self.request(subject, Some(headers), payload).await;
         understand(sent, Some((&batch, messages.len())))
     }

@@ -35,6 +35,15 @@ impl EventStore for WithoutSnapshots {
         self.0.load(subject, after, seen, freshness).await
     }
 
+    async fn load_short(
+        &self,
+        subject: &Subject,
+        freshness: Freshness,
+        events_max: u64,
+    ) -> Result<Option<History>, LoadError> {
+        self.0.load_short(subject, freshness, events_max).await
+    }
+
     async fn head(&self, subject: &Subject) -> Result<Option<(Version, Position)>, LoadError> {
         self.0.head(subject).await
     }
