@@ -121,6 +121,50 @@ pub(crate) async fn advance(
     Ok(moved.rows_affected() == 1)
 }
 
+/// A projection that nothing in a batch concerns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passing {
+    /// Which.
+    pub projection: &'static str,
+    /// Where it was believed to be.
+    pub from: Position,
+    /// Events a second, for people.
+    pub rate: f64,
+}
+
+/// [`advance`] of many projections to one place in a single statement: what passes by most of them, with every batch,
+/// must not cost each of them a transaction. Says whose step was taken.
+pub(crate) async fn pass(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    holder: &str,
+    (to, event_id): (Position, Uuid),
+    log: &str,
+    passing: &[Passing],
+) -> Result<Vec<String>, sqlx::Error> {
+    let names: Vec<&str> = passing.iter().map(|one| one.projection).collect();
+    let from: Vec<i64> = passing.iter().map(|one| bigint(one.from)).collect();
+    let rates: Vec<f64> = passing.iter().map(|one| one.rate).collect();
+    sqlx::query_scalar(schema.sql(
+        "update read.checkpoint as c
+         set position = $4, event_id = $5, log = $6, rate = step.rate, updated_at = now()
+         from unnest($1::text[], $2::bigint[], $3::float8[]) as step (projection, position, rate)
+         where c.projection = step.projection and c.position = step.position
+           and not c.paused and c.stopped is null
+           and exists (select 1 from read.projector_lease where holder = $7)
+         returning c.projection",
+    ))
+    .bind(names)
+    .bind(from)
+    .bind(rates)
+    .bind(bigint(to))
+    .bind(event_id)
+    .bind(log)
+    .bind(holder)
+    .fetch_all(connection)
+    .await
+}
+
 /// Notes why a projection does not go on, or that it does again.
 pub(crate) async fn set_stopped(
     connection: &mut PgConnection,

@@ -8,6 +8,7 @@ use tracing::Instrument;
 use event_schema::{Position, Recorded};
 
 use crate::apply::{Applied, Applier};
+use crate::checkpoint::Passing;
 use crate::projection::ApplyError;
 
 use super::traced::BatchTraces;
@@ -52,28 +53,64 @@ impl Live {
         self.position
     }
 
-    /// Takes a batch. `idle` says that nothing more is waiting: then every checkpoint moves to the end at once,
-    /// because queries may be waiting for it.
+    /// The events of a batch that it has not seen yet.
+    fn fresh<'a>(&self, batch: &'a [Recorded]) -> &'a [Recorded] {
+        let fresh = batch.partition_point(|event| event.position <= self.position);
+        batch.get(fresh..).unwrap_or_default()
+    }
+
+    /// Whether a batch holds anything for it.
+    pub fn is_concerned(&self, batch: &[Recorded]) -> bool {
+        let mut fresh = self.fresh(batch).iter();
+        fresh.any(|event| self.applier.projection.key(event).is_some())
+    }
+
+    /// Takes a batch that concerns it.
     pub async fn take(
         &mut self,
         pool: &PgPool,
         batch: &[Recorded],
-        idle: bool,
         behind: u64,
     ) -> Result<Moved, ApplyError> {
-        let fresh = batch.partition_point(|event| event.position <= self.position);
-        let batch = batch.get(fresh..).unwrap_or_default();
-        let Some(last) = batch.last() else {
-            return Ok(Moved::On);
-        };
-        let concerned = batch
-            .iter()
-            .any(|event| self.applier.projection.key(event).is_some());
-        if !concerned && !idle && self.committed_at.elapsed() < COALESCE {
+        self.commit(pool, self.fresh(batch), behind).await
+    }
+
+    /// Lets a batch pass that does not concern it; the step that its checkpoint should take, if it should. `idle` says
+    /// that nothing more is waiting: then every checkpoint moves to the end at once, because queries may be waiting.
+    pub fn let_pass(&mut self, batch: &[Recorded], idle: bool) -> Option<Passing> {
+        let fresh = self.fresh(batch);
+        let last = fresh.last()?;
+        if !idle && self.committed_at.elapsed() < COALESCE {
             self.passed = Some(last.clone());
-            return Ok(Moved::On);
+            return None;
         }
-        self.commit(pool, batch, behind).await
+        Some(Passing {
+            projection: self.name(),
+            from: self.position,
+            rate: self.rate_with(fresh.len(), Instant::now()),
+        })
+    }
+
+    /// The step was taken.
+    pub fn has_passed(&mut self, Passing { rate, .. }: Passing, to: Position, behind: u64) {
+        let name = self.name();
+        self.rate = rate;
+        self.position = to;
+        self.passed = None;
+        self.committed_at = Instant::now();
+        metrics::gauge!("waybill_projector_position", "projection" => name).set(to.0 as f64);
+        metrics::gauge!("waybill_projector_lag", "projection" => name).set(behind as f64);
+    }
+
+    /// Events a second, when so many more have come.
+    fn rate_with(&self, events: usize, now: Instant) -> f64 {
+        let since = now.duration_since(self.committed_at);
+        let now = events as f64 / since.as_secs_f64().max(0.001);
+        if self.rate == 0.0 {
+            now
+        } else {
+            self.rate + RATE_WEIGHT * (now - self.rate)
+        }
     }
 
     /// Commits what was only passed by, when nothing else came to commit it with.
@@ -92,16 +129,7 @@ impl Live {
     ) -> Result<Moved, ApplyError> {
         let name = self.applier.projection.name();
         let started = Instant::now();
-        let seconds = started
-            .duration_since(self.committed_at)
-            .as_secs_f64()
-            .max(0.001);
-        let now = batch.len() as f64 / seconds;
-        self.rate = if self.rate == 0.0 {
-            now
-        } else {
-            self.rate + RATE_WEIGHT * (now - self.rate)
-        };
+        self.rate = self.rate_with(batch.len(), started);
         let concerning = batch
             .iter()
             .filter(|event| self.applier.projection.key(event).is_some());

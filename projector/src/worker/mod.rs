@@ -14,12 +14,13 @@ use std::time::Duration;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use event_schema::Recorded;
 use event_store::{EventStore, LoadError, SubscribeError};
 use service_kit::Shutdown;
 use service_kit::problem::Chain;
 
 use crate::apply::{Applier, ResumeError};
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, Passing};
 use crate::migrations::{self, SchemaError};
 use crate::moves::Moves;
 use crate::parking::{self, PARKED_KEYS_MAX};
@@ -34,7 +35,12 @@ use lease::{Lease, TAKEOVER_POLL_PERIOD};
 use live::{Live, Moved};
 
 /// Most events of one batch.
-pub const BATCH_EVENTS_MAX: usize = 500;
+pub const BATCH_EVENTS_MAX: usize = 2_000;
+/// A batch of fewer events has been taken before many of them had come together.
+const BATCH_EVENTS_SMALL: usize = 256;
+/// After such a one the worker takes breath for half of what it took, and at most so long: events that come
+/// one by one share a transaction then, instead of costing the database one for each projection that they concern.
+const BREATH_MAX: Duration = Duration::from_millis(10);
 /// How often the worker looks whether a person has paused, resumed or swapped something.
 const CONTROL_PERIOD: Duration = Duration::from_millis(500);
 /// How long the worker waits after a session that failed; grows with every failure in a row.
@@ -199,6 +205,7 @@ impl Worker {
             tokio::time::Instant::now() + STOPPED_RECHECK_PERIOD,
             STOPPED_RECHECK_PERIOD,
         );
+        let mut next_batch_from = tokio::time::Instant::now();
         let any_stopped = start.iter().any(|checkpoint| checkpoint.stopped.is_some());
         loop {
             // Only waiting is interrupted; a batch that has begun is committed before anything else happens.
@@ -222,18 +229,30 @@ impl Worker {
                     memory.failed.clear();
                     return Ok(SessionEnd::Changed);
                 }
-                batch = intake.next_batch(BATCH_EVENTS_MAX) => batch?,
+                batch = next(&mut intake, next_batch_from) => batch?,
             };
             let idle = intake.caught_up();
             let behind = intake.behind();
-            let moves = futures::future::join_all(
-                live.iter_mut()
-                    .map(|one| one.take(&self.pool, &batch, idle, behind)),
-            )
-            .await;
+            let begun = tokio::time::Instant::now();
+            let (mut concerned, mut others): (Vec<&mut Live>, Vec<&mut Live>) =
+                live.iter_mut().partition(|one| one.is_concerned(&batch));
+            let taken = futures::future::join_all(
+                concerned
+                    .iter_mut()
+                    .map(|one| one.take(&self.pool, &batch, behind)),
+            );
+            let passed = self.let_pass(&mut others, &batch, &log.identity, idle, behind);
+            let (moves, passed) = futures::join!(taken, passed);
             self.moves.announce();
-            let mut end = None;
-            for (one, moved) in live.iter().zip(moves) {
+            let took = begun.elapsed();
+            if batch.len() < BATCH_EVENTS_SMALL {
+                next_batch_from = begun + took + (took / 2).min(BREATH_MAX);
+            }
+            let mut end = match passed? {
+                Moved::On => None,
+                Moved::Overtaken => Some(SessionEnd::Changed),
+            };
+            for (one, moved) in concerned.iter().zip(moves) {
                 match moved {
                     Ok(Moved::On) => {}
                     Ok(Moved::Overtaken) => end = Some(SessionEnd::Changed),
@@ -255,6 +274,49 @@ impl Worker {
                 return Ok(end);
             }
         }
+    }
+
+    /// Moves the checkpoints of those whom a batch does not concern.
+    async fn let_pass(
+        &self,
+        others: &mut [&mut Live],
+        batch: &[Recorded],
+        log: &str,
+        idle: bool,
+        behind: u64,
+    ) -> Result<Moved, sqlx::Error> {
+        let Some(last) = batch.last() else {
+            return Ok(Moved::On);
+        };
+        let steps: Vec<Option<Passing>> = others
+            .iter_mut()
+            .map(|one| one.let_pass(batch, idle))
+            .collect();
+        let passing: Vec<Passing> = steps.iter().flatten().copied().collect();
+        if passing.is_empty() {
+            return Ok(Moved::On);
+        }
+        let mut connection = self.pool.acquire().await?;
+        let to = (last.position, last.event_id);
+        let passed = checkpoint::pass(
+            &mut connection,
+            &Schema::LIVE,
+            &self.holder,
+            to,
+            log,
+            &passing,
+        )
+        .await?;
+        for (one, step) in others.iter_mut().zip(steps) {
+            let Some(step) = step else { continue };
+            if passed.iter().any(|name| name == step.projection) {
+                one.has_passed(step, last.position, behind);
+            }
+        }
+        Ok(match passed.len() == passing.len() {
+            true => Moved::On,
+            false => Moved::Overtaken,
+        })
     }
 
     /// Decides which projections may go on: not one whose rows do not belong to the log, nor one whose rows cannot be
@@ -389,6 +451,15 @@ fn changed(start: &[Checkpoint], now: &[Checkpoint]) -> bool {
         )
     };
     !start.iter().map(told).eq(now.iter().map(told))
+}
+
+/// The next batch, not before a moment. May be dropped at any await, as what it waits for.
+async fn next(
+    intake: &mut Intake,
+    from: tokio::time::Instant,
+) -> Result<Vec<Recorded>, SubscribeError> {
+    tokio::time::sleep_until(from).await;
+    intake.next_batch(BATCH_EVENTS_MAX).await
 }
 
 async fn pause(shutdown: &Shutdown, time: Duration) {
