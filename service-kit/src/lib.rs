@@ -43,3 +43,7 @@ pub use time::Clock;
 pub use utoipa_axum::routes;
 pub use validation::Validation;
 pub use vault::{Vault, VaultError};
+
+/// Of every process of ours.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,5 +1,6 @@
 //! The installation's signing key, the tokens signed with it, and the public key that others check them with.
 
+mod checked;
 mod jwks;
 mod key_file;
 mod revoked;

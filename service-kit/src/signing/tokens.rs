@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::checked::{Checked, CheckedTokens};
 use super::jwks::JwkSet;
 use super::key_file::SigningKey;
 use super::revoked::Revoked;
@@ -112,6 +113,7 @@ pub struct Tokens {
     clock: Clock,
     revoked: Revoked,
     outside: Option<Outside>,
+    checked: CheckedTokens,
 }
 
 impl fmt::Debug for Tokens {
@@ -144,6 +146,7 @@ impl Tokens {
             clock,
             revoked: Revoked::default(),
             outside: None,
+            checked: CheckedTokens::default(),
         }
     }
 
@@ -246,6 +249,26 @@ impl Tokens {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthError::Malformed);
         }
+        let checked = match self.checked.get(token) {
+            Some(checked) => checked,
+            None => {
+                let checked = self.check(token)?;
+                self.checked.put(token, checked.clone());
+                checked
+            }
+        };
+        if checked.expires <= self.clock.now().as_second() {
+            return Err(AuthError::Expired);
+        }
+        let session = checked.caller.session;
+        if session.is_some_and(|session| self.revoked.contains(session)) {
+            return Err(AuthError::Ended);
+        }
+        Ok(checked.caller)
+    }
+
+    /// Everything about a token that stays as it is.
+    fn check(&self, token: &str) -> Result<Checked, AuthError> {
         let header = jsonwebtoken::decode_header(token).map_err(|error| reason(&error))?;
         if header.alg != Algorithm::EdDSA {
             return Err(AuthError::WrongAlgorithm);
@@ -263,19 +286,14 @@ impl Tokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation)
             .map_err(|error| reason(&error))?
             .claims;
-        if claims.exp <= self.clock.now().as_second() {
-            return Err(AuthError::Expired);
-        }
-        if claims
-            .sid
-            .is_some_and(|session| self.revoked.contains(session))
-        {
-            return Err(AuthError::Ended);
-        }
-        Ok(Caller {
+        let caller = Caller {
             partner: claims.partner_id,
             session: claims.sid,
             ..Caller::new(claims.sub, claims.roles)
+        };
+        Ok(Checked {
+            caller,
+            expires: claims.exp,
         })
     }
 }
@@ -371,6 +389,24 @@ mod tests {
         );
         tokens.revoked().add([session], clock().now());
         assert_eq!(tokens.verify(&token), Err(AuthError::Ended));
+    }
+
+    #[test]
+    fn only_tokens_that_were_found_good_are_remembered() {
+        let key = key();
+        let tokens = Tokens::new(&key, clock());
+        let token = tokens.issue(Role::Admin, Uuid::from_u128(1), HOUR).unwrap();
+        let mut tampered = token.clone();
+        tampered.truncate(token.len() - 8);
+        tampered.push_str("AAAAAAAA");
+        for _ in 0..2 {
+            assert_eq!(tokens.verify(&tampered), Err(AuthError::BadSignature));
+        }
+        assert_eq!(tokens.checked.len(), 0);
+        let first = tokens.verify(&token).unwrap();
+        assert_eq!(tokens.verify(&token).unwrap(), first);
+        assert_eq!(tokens.checked.len(), 1);
+        assert_eq!(tokens.verify(&tampered), Err(AuthError::BadSignature));
     }
 
     #[test]

@@ -190,16 +190,21 @@ impl Ground {
     /// The processes that share the machine's cores; others' servers cannot be watched.
     pub fn watched(&self) -> Watched {
         let mut watched = Watched::this();
+        for pid in self.broker_pids() {
+            watched = watched.and("broker", Some(pid), false);
+        }
+        let postgres = self.postgres.as_ref().and_then(|server| server.pid());
+        watched.and("database", postgres, true)
+    }
+
+    /// The broker's own servers.
+    pub fn broker_pids(&self) -> Vec<u32> {
         let servers: &[NatsServer] = match &*self.broker {
             Broker::One(server) => std::slice::from_ref(server),
             Broker::Cluster(cluster) => cluster.servers(),
             Broker::Theirs => &[],
         };
-        for server in servers {
-            watched = watched.and("broker", server.pid(), false);
-        }
-        let postgres = self.postgres.as_ref().and_then(|server| server.pid());
-        watched.and("database", postgres, true)
+        servers.iter().filter_map(|server| server.pid()).collect()
     }
 
     /// A new, empty database beside the bench's; only on a server of our own.

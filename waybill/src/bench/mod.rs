@@ -6,12 +6,17 @@
 mod append;
 mod cores;
 mod ground;
+mod hot;
+mod http;
 mod load;
+mod memory;
 mod notify;
 mod options;
+mod process;
 mod project;
 mod race;
 mod raw;
+mod rebuild;
 mod replay;
 mod report;
 mod saga;
@@ -46,7 +51,11 @@ pub async fn run(command: BenchCommand, settings: &Settings) -> anyhow::Result<(
         BenchCommand::Project(_)
         | BenchCommand::Replay(_)
         | BenchCommand::Saga(_)
-        | BenchCommand::Notify(_) => Needs::Both,
+        | BenchCommand::Notify(_)
+        | BenchCommand::Http(_)
+        | BenchCommand::Hot(_)
+        | BenchCommand::Rebuild(_)
+        | BenchCommand::Memory(_) => Needs::Both,
     };
     let ground = Ground::open(&common, settings, needs).await?;
     let until = Instant::now() + common.time();
@@ -79,6 +88,10 @@ async fn measure(
         BenchCommand::Load(options) => load::run(options, ground, until).await,
         BenchCommand::Saga(options) => saga::run(options, ground, until).await,
         BenchCommand::Notify(options) => notify::run(options, ground, until).await,
+        BenchCommand::Http(options) => http::run(options, ground, until).await,
+        BenchCommand::Hot(options) => hot::run(options, ground, until).await,
+        BenchCommand::Rebuild(options) => rebuild::run(options, ground, until).await,
+        BenchCommand::Memory(options) => memory::run(options, ground, until).await,
     }
 }
 

@@ -10,16 +10,24 @@ use clap::{Args, Subcommand};
 pub enum BenchCommand {
     /// Durable conditional appends of commands, beside plain publishes and atomic batches of the same messages.
     Append(AppendOptions),
+    /// The same over HTTP, beside the write path itself and a bare JSON echo.
+    Http(HttpOptions),
+    /// Everybody on one product: in one process, and in two at once.
+    Hot(HotOptions),
     /// Events into committed rows, beside `unnest` upserts and COPY into the same tables; and how soon a row is seen.
     Project(ProjectOptions),
     /// Rebuilding a projection and reading the whole log, beside bare consumption of the stream.
     Replay(ReplayOptions),
+    /// Rebuilding a projection while queries are answered, beside catching up alone.
+    Rebuild(RebuildOptions),
     /// Loading one aggregate: cold, from a snapshot, warm, beside bare reads of its messages.
     Load(LoadOptions),
     /// Orders from placed to confirmed over HTTP, with the payment sandbox.
     Saga(SagaOptions),
     /// Notifications from intended to settled through a notifier of its own, with a mail API that is slow and fails.
     Notify(NotifyOptions),
+    /// What each role and the broker take of the memory while many orders wait.
+    Memory(MemoryOptions),
 }
 
 /// What all of them have.
@@ -72,6 +80,26 @@ pub struct AppendOptions {
     pub hot: bool,
 }
 
+/// Commands over HTTP.
+#[derive(Debug, Args)]
+pub struct HttpOptions {
+    #[command(flatten)]
+    pub common: Common,
+    /// How many connections at once, each with one request under way; one measurement each.
+    #[arg(long, value_delimiter = ',', default_value = "1,64,256", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub callers: Vec<u16>,
+}
+
+/// One product.
+#[derive(Debug, Args)]
+pub struct HotOptions {
+    #[command(flatten)]
+    pub common: Common,
+    /// How many callers at once.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=1024))]
+    pub callers: u16,
+}
+
 /// Projections.
 #[derive(Debug, Args)]
 pub struct ProjectOptions {
@@ -98,6 +126,29 @@ pub struct ReplayOptions {
     pub projection: String,
     /// Most orders in the log; fewer when the time would not do for all rounds.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub orders: u32,
+}
+
+/// Rebuilds.
+#[derive(Debug, Args)]
+pub struct RebuildOptions {
+    #[command(flatten)]
+    pub common: Common,
+    /// Which projection is rebuilt.
+    #[arg(long, default_value = "orders")]
+    pub projection: String,
+    /// Most orders in the log; fewer when the time would not do for all rounds.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub orders: u32,
+}
+
+/// Memory.
+#[derive(Debug, Args)]
+pub struct MemoryOptions {
+    #[command(flatten)]
+    pub common: Common,
+    /// Orders that wait for their money, each of three live aggregates; fewer when the time would not do.
+    #[arg(long, default_value_t = 34_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub orders: u32,
 }
 
@@ -153,6 +204,10 @@ impl BenchCommand {
             Self::Load(options) => &options.common,
             Self::Saga(options) => &options.common,
             Self::Notify(options) => &options.common,
+            Self::Http(options) => &options.common,
+            Self::Hot(options) => &options.common,
+            Self::Rebuild(options) => &options.common,
+            Self::Memory(options) => &options.common,
         }
     }
 }

@@ -128,6 +128,52 @@ impl Shop {
         Ok(sold)
     }
 
+    /// Places orders whose customers have not paid yet, until there are so many or the time is over; answers their ids.
+    pub async fn let_wait(
+        self: &Arc<Self>,
+        orders_max: u64,
+        until: Instant,
+    ) -> anyhow::Result<Vec<Uuid>> {
+        let next = Arc::new(AtomicU64::new(0));
+        let mut hands = JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let (shop, next) = (Arc::clone(self), Arc::clone(&next));
+            hands.spawn(async move {
+                let mut waiting = Vec::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let enough = number >= ORDERS_MIN && Instant::now() >= until;
+                    if number >= orders_max || enough {
+                        break;
+                    }
+                    waiting.push(shop.waits(number).await?);
+                }
+                anyhow::Ok(waiting)
+            });
+        }
+        let mut waiting = Vec::new();
+        while let Some(ended) = hands.join_next().await {
+            waiting.extend(ended??);
+        }
+        Ok(waiting)
+    }
+
+    async fn waits(&self, number: u64) -> anyhow::Result<Uuid> {
+        let id = Uuid::now_v7();
+        let placed = Placed {
+            payment_method: PaymentMethod::Checkout,
+            ..self.placed(number, None)?
+        };
+        self.place(id, &placed).await?;
+        let page = Answer::ActionRequired {
+            checkout_url: format!("https://pay.example/{}", id.simple()),
+            session_id: Some(format!("cs_{}", id.simple())),
+            provider_payment_id: None,
+        };
+        self.answered(id, Step::Authorise, page).await?;
+        Ok(id)
+    }
+
     /// One order, from placed to its end.
     async fn order(&self, number: u64) -> anyhow::Result<()> {
         let id = Uuid::now_v7();

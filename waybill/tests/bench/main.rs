@@ -305,6 +305,82 @@ async fn notify_tells_everybody_once_although_one_call_in_seven_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn http_sets_posts_against_the_write_path_and_a_bare_echo() {
+    let arguments = [
+        "http",
+        "--seconds",
+        "4",
+        "--rounds",
+        "1",
+        "--callers",
+        "1,4",
+    ];
+    let report = report(&arguments).await;
+    for callers in [1, 4] {
+        let ours = row(&report, &format!("ours.http.{callers}"));
+        assert_eq!(ours["latency"]["samples"], ours["count"]);
+        for other in ["ours.append", "raw.echo"] {
+            let ratio = format!("ours.http.{callers}/{other}.{callers}");
+            assert!(has_ratio(&report, &ratio), "{ratio}: {report}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hot_shows_no_conflict_of_two_processes_to_any_caller() {
+    let arguments = ["hot", "--seconds", "8", "--rounds", "1", "--callers", "8"];
+    let report = report(&arguments).await;
+    assert_eq!(row(&report, "ours.hot")["also"]["conflicts"], 0);
+    let two = row(&report, "ours.hot.two");
+    assert_eq!(two["also"]["turned_away"], 0, "{two}");
+    assert_eq!(two["latency"]["samples"], two["count"]);
+    for ratio in [
+        "ours.hot/ours.spread",
+        "ours.others.meanwhile/ours.others.idle",
+    ] {
+        assert!(has_ratio(&report, ratio), "{ratio}: {report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rebuild_goes_on_while_queries_are_answered() {
+    let arguments = [
+        "rebuild",
+        "--seconds",
+        "8",
+        "--rounds",
+        "1",
+        "--orders",
+        "60",
+    ];
+    let report = report(&arguments).await;
+    let relevant = &report["settings"]["relevant_events"];
+    for id in ["ours.project", "ours.rebuild"] {
+        assert_eq!(&row(&report, id)["count"], relevant, "{id}");
+    }
+    for ratio in [
+        "ours.rebuild/ours.project",
+        "ours.queries.meanwhile/ours.queries.idle",
+    ] {
+        assert!(has_ratio(&report, ratio), "{ratio}: {report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_weighs_each_role_and_the_broker_while_orders_wait() {
+    let report = report(&["memory", "--seconds", "30", "--orders", "100"]).await;
+    assert_eq!(report["settings"]["live_aggregates"], 300);
+    assert_eq!(report["settings"]["touched_by_commands"], 100);
+    for role in ["command-api", "projector", "saga-orchestrator"] {
+        let role = row(&report, &format!("ours.{role}"));
+        assert_eq!(role["unit"], "MB");
+        let peak = role["also"]["peak_megabytes"].as_f64().unwrap();
+        assert!(peak >= role["rate"].as_f64().unwrap() - 1.0, "{role}");
+    }
+    assert_eq!(row(&report, "raw.broker")["unit"], "KB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_reads_a_table() {
     let text = bench(&[
         "append",

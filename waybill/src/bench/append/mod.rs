@@ -3,6 +3,8 @@
 
 mod ours;
 
+pub use ours::Commands;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +18,6 @@ use super::race::{Figure, Race, WarmUp};
 use super::raw::{Batches, Publishes, RawStream, Shape};
 use super::report::{Report, Side, Wanted};
 use crate::out;
-use ours::Commands;
 
 /// Batches of these sizes are the ceiling: what one lane could do that has always enough to carry.
 const CEILINGS: [usize; 2] = [64, 256];

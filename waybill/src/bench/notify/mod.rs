@@ -14,7 +14,7 @@ mod raw;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use message_sandbox::fault::{Failure, Rule};
 use message_sandbox::{Channel, Config, Sandbox};
 use service_kit::Shutdown;
@@ -186,35 +186,4 @@ pub async fn run(
         ));
     }
     Ok(report)
-}
-
-/// This machine's word for a process' peak, in bytes; none where it has none.
-fn peak_of(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
-}
-
-/// An address that nobody listens on now.
-async fn free_address() -> anyhow::Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .context("no free port")?;
-    Ok(listener.local_addr()?.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_peak_of_this_process_is_known_where_there_is_proc() {
-        if std::path::Path::new("/proc/self/status").exists() {
-            assert!(peak_of(std::process::id()).unwrap() > 1024 * 1024);
-        }
-        assert_eq!(peak_of(u32::MAX), None);
-    }
 }

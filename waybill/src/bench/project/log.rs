@@ -49,15 +49,11 @@ pub async fn make(
     let share = 1.0 / (f64::from(passes) + TIMES_BESIDES);
     let enough = begun + until.saturating_duration_since(begun).mul_f64(share);
     let orders = shop.sell(orders_max, enough).await?;
-    let mut log = Log {
-        orders,
-        events: 0,
-        end: store.end().await?.position,
-        payload_bytes: 0,
-        relevant: BTreeMap::new(),
-        made_in: begun.elapsed(),
+    let made_in = begun.elapsed();
+    let log = Log {
+        made_in,
+        ..Log::of(store, orders).await?
     };
-    log.look_through(store.as_ref()).await?;
     out::note(format!(
         "  {orders} orders, {} events in {:.1} s",
         log.events,
@@ -67,6 +63,20 @@ pub async fn make(
 }
 
 impl Log {
+    /// What is in a log that was made by other means.
+    pub async fn of(store: &Arc<dyn EventStore>, orders: u64) -> anyhow::Result<Self> {
+        let mut log = Self {
+            orders,
+            events: 0,
+            end: store.end().await?.position,
+            payload_bytes: 0,
+            relevant: BTreeMap::new(),
+            made_in: Duration::ZERO,
+        };
+        log.look_through(store.as_ref()).await?;
+        Ok(log)
+    }
+
     /// Events that concern a projection.
     pub fn relevant(&self, projection: &str) -> u64 {
         self.relevant.get(projection).copied().unwrap_or(0)
@@ -80,10 +90,12 @@ impl Log {
             "payload_bytes_mean",
             self.payload_bytes / self.events.max(1),
         );
-        report.set(
-            "log_made_at_events_per_second",
-            (self.events as f64 / self.made_in.as_secs_f64()).round(),
-        );
+        if !self.made_in.is_zero() {
+            report.set(
+                "log_made_at_events_per_second",
+                (self.events as f64 / self.made_in.as_secs_f64()).round(),
+            );
+        }
     }
 
     async fn look_through(&mut self, store: &dyn EventStore) -> anyhow::Result<()> {

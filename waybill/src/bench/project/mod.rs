@@ -6,6 +6,9 @@ pub mod log;
 mod rows;
 mod visible;
 
+pub use catch_up::CatchUp;
+pub use rows::{Copies, Sources, forget};
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,8 +21,7 @@ use super::options::ProjectOptions;
 use super::race::{Figure, Race, WarmUp};
 use super::report::{Report, Side, Wanted};
 use crate::out;
-use catch_up::CatchUp;
-use rows::{Copies, Sources, Upserts};
+use rows::Upserts;
 
 /// Each round goes through the log so often: one projection alone, and all of them.
 const PASSES_A_ROUND: u32 = 2;

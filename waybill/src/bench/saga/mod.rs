@@ -4,7 +4,7 @@
 mod customers;
 mod kills;
 mod sandbox;
-pub(super) mod shop;
+mod shop;
 
 use std::sync::Arc;
 use std::time::Instant;

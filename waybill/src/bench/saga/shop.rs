@@ -1,27 +1,21 @@
 //! A whole shop as a process: `waybill up` on the bench's servers.
 
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::{Client, Method};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use service_kit::payment::ProviderAccount;
 use service_kit::signing::{SigningKey, Tokens};
 use service_kit::{Clock, Role, Settings};
-use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use uuid::Uuid;
 
+use crate::bench::process::{self, Ready, RoleProcess};
 use crate::running::Running;
 
-const READY_LIMIT: Duration = Duration::from_secs(60);
-const READY_PERIOD: Duration = Duration::from_millis(50);
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-const STOP_LIMIT: Duration = Duration::from_secs(15);
 const TOKEN_TTL: Duration = Duration::from_secs(12 * 60 * 60);
 const STOCK: u32 = 1_000_000_000;
 
@@ -35,19 +29,16 @@ pub struct Shop {
     admin: String,
     partner: Value,
     product: Value,
-    process: Mutex<Option<Child>>,
+    process: RoleProcess,
 }
 
 impl Shop {
     /// Starts it and puts something on its shelf.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let address = free_address().await?;
+        let process = RoleProcess::start(settings, "up", Ready::Says, |_| {}).await?;
         let mut settings = settings.clone();
-        settings.http_addr = address.parse()?;
-        let url = format!("http://{address}");
-        let process = role(&settings, "up", &address)
-            .spawn()
-            .context("the shop's program")?;
+        settings.http_addr = process.address().parse()?;
+        let url = process.url();
         let http = Client::builder()
             .no_proxy()
             .timeout(REQUEST_LIMIT)
@@ -64,9 +55,8 @@ impl Shop {
             admin,
             partner: Value::Null,
             product: Value::Null,
-            process: Mutex::new(Some(process)),
+            process,
         };
-        shop.wait_until_ready().await?;
         let running =
             Running::read(&shop.settings.data_dir).context("the shop left no addresses")?;
         shop.sandbox.url = running.sandbox_url;
@@ -76,8 +66,7 @@ impl Shop {
 
     /// Its process.
     pub fn pid(&self) -> Option<u32> {
-        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        process.as_ref().and_then(Child::id)
+        self.process.pid()
     }
 
     /// Where its API is.
@@ -144,8 +133,8 @@ impl Shop {
 
     /// A second orchestrator, to be killed.
     pub async fn orchestrator(&self) -> anyhow::Result<Child> {
-        let address = free_address().await?;
-        let mut command = role(&self.settings, "saga-orchestrator", &address);
+        let address = process::free_address().await?;
+        let mut command = process::command(&self.settings, "saga-orchestrator", &address);
         command
             .env("WAYBILL_PAYMENT_URL", &self.sandbox.url)
             .env("WAYBILL_PAYMENT_KEY", self.sandbox.api_key.expose_secret())
@@ -158,49 +147,7 @@ impl Shop {
 
     /// Ends it in order.
     pub async fn close(&self) {
-        let process = self
-            .process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(mut process) = process else { return };
-        if let Some(pid) = process.id() {
-            // An orderly end; the process is killed when it does not come.
-            let _sent = Command::new("kill")
-                .args(["-TERM", &pid.to_string()])
-                .status()
-                .await;
-        }
-        if tokio::time::timeout(STOP_LIMIT, process.wait())
-            .await
-            .is_err()
-        {
-            // Gone either way: dropping it kills it.
-            drop(process);
-        }
-    }
-
-    async fn wait_until_ready(&self) -> anyhow::Result<()> {
-        let until = Instant::now() + READY_LIMIT;
-        loop {
-            let answer = self.http.get(format!("{}/readyz", self.url)).send().await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
-                return Ok(());
-            }
-            let ended = {
-                let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-                process
-                    .as_mut()
-                    .and_then(|process| process.try_wait().ok().flatten())
-            };
-            if let Some(status) = ended {
-                bail!("the shop ended with {status} before it was ready");
-            }
-            if Instant::now() > until {
-                bail!("the shop was not ready within {} s", READY_LIMIT.as_secs());
-            }
-            tokio::time::sleep(READY_PERIOD).await;
-        }
+        self.process.close().await;
     }
 
     async fn stock(&mut self) -> anyhow::Result<()> {
@@ -246,44 +193,4 @@ impl Shop {
 
 fn text(value: &Value) -> anyhow::Result<&str> {
     value.as_str().context("an answer without an id")
-}
-
-/// This very program in another role, on the same servers; killed when dropped.
-pub(in crate::bench) fn role(settings: &Settings, role: &str, address: &str) -> Command {
-    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("waybill"));
-    let mut command = Command::new(program);
-    command
-        .arg(role)
-        .env("WAYBILL_HTTP_ADDR", address)
-        .env(
-            "WAYBILL_NATS_URL",
-            settings.nats_url.as_deref().unwrap_or_default().join(","),
-        )
-        .env(
-            "WAYBILL_DATABASE_URL",
-            settings
-                .database_url
-                .as_ref()
-                .map_or("", SecretString::expose_secret),
-        )
-        .env("WAYBILL_DATA_DIR", &settings.data_dir)
-        .env("WAYBILL_SIGNING_KEY_FILE", &settings.signing_key_file)
-        .env(
-            "WAYBILL_STREAM_REPLICAS",
-            settings.stream_replicas.to_string(),
-        )
-        .env("WAYBILL_RATE_LIMIT", "off")
-        .env("WAYBILL_LOG", "error")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .kill_on_drop(true);
-    command
-}
-
-/// A port that nobody listens on now.
-async fn free_address() -> anyhow::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")
-        .await?
-        .local_addr()?
-        .to_string())
 }
