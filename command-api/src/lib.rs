@@ -49,3 +49,4 @@ mod webhooks;
 pub use role::run;
 pub use routes::openapi;
 pub use service::{Deps, Service, policy};
+pub use webhooks::PAYMENT_EVENTS;

@@ -22,6 +22,8 @@ pub struct Config {
     pub webhook_secret: SecretString,
     /// Where webhooks are delivered; without it they stay in the outbox.
     pub webhook_url: Option<Url>,
+    /// The types of events that somebody has subscribed to, as Stripe's `enabled_events`; none means all.
+    pub webhook_events: Option<&'static [&'static str]>,
     /// The address under which customers reach the hosted pages.
     pub public_url: Url,
     /// How late `pm_waybill_slow` answers: beyond Waybill's answer deadline of 5 s.
@@ -45,12 +47,28 @@ impl Config {
             api_key: api_key.into(),
             webhook_secret: webhook_secret.into(),
             webhook_url: None,
+            webhook_events: None,
             public_url: parse_url(public_url)?,
             slow_delay: Duration::from_secs(8),
             timeout_hold: Duration::from_secs(60),
             search_lag: Duration::from_secs(2),
             settle_delay: Duration::from_secs(3),
         })
+    }
+
+    /// The same settings with only these types of events recorded and delivered.
+    #[must_use]
+    pub fn with_webhook_events(self, types: &'static [&'static str]) -> Self {
+        Self {
+            webhook_events: Some(types),
+            ..self
+        }
+    }
+
+    /// Whether anybody wants to hear of such an event.
+    pub(crate) fn announces(&self, kind: &str) -> bool {
+        self.webhook_events
+            .is_none_or(|types| types.contains(&kind))
     }
 
     /// The same settings with webhooks delivered to `url`.

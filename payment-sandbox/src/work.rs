@@ -64,7 +64,8 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Remembers an event to be sent when this work is committed. Events of one `object_key` are sent in order.
+    /// Remembers an event to be sent when this work is committed, if anybody wants to hear of it. Events of one
+    /// `object_key` are sent in order.
     pub(crate) fn record(
         &mut self,
         kind: &'static str,
@@ -72,6 +73,9 @@ impl<'a> Work<'a> {
         object_key: &str,
         order_id: Option<&str>,
     ) {
+        if !self.config.announces(kind) {
+            return;
+        }
         self.events.push(Event {
             kind,
             object,

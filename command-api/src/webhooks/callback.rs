@@ -10,8 +10,9 @@ use event_schema::{Currency, Money};
 /// What a provider's text is cut to before it is stored.
 const MAX_TEXT_CHARS: usize = 200;
 
-/// The types that say something about a payment of ours; every other one is answered 2xx and forgotten.
-const ACTED_ON: [&str; 11] = [
+/// The types of a payment provider's events that say something about a payment of ours, to be subscribed to there; every
+/// other one is answered 2xx and forgotten.
+pub const PAYMENT_EVENTS: &[&str] = &[
     "payment_intent.amount_capturable_updated",
     "payment_intent.succeeded",
     "payment_intent.payment_failed",
@@ -70,7 +71,7 @@ pub(crate) fn read(provider: &str, body: &[u8]) -> Result<Option<Callback>, Call
         created,
         data: Data { object },
     } = serde_json::from_slice(body)?;
-    if !ACTED_ON.contains(&kind.as_str()) {
+    if !PAYMENT_EVENTS.contains(&kind.as_str()) {
         return Ok(None);
     }
     if id.is_empty() || id.chars().count() > MAX_TEXT_CHARS {

@@ -11,6 +11,7 @@ use service_kit::{Access, ApiRouter, routes};
 use crate::door::Door;
 
 pub(crate) use callback::CallbackError;
+pub use callback::PAYMENT_EVENTS;
 pub(crate) use partner_message::PartnerMessageError;
 pub(crate) use signature::SignatureError;
 

@@ -10,6 +10,9 @@ use event_store::{SubscribeError, Subscription};
 /// How long a batch waits for events that are known to be on their way.
 const BATCH_WAIT: Duration = Duration::from_millis(20);
 
+/// How long the rest of a group is waited for that a batch would otherwise hold only a part of.
+const GROUP_WAIT_MAX: Duration = Duration::from_millis(500);
+
 /// A subscription read in batches.
 pub(crate) struct Intake {
     subscription: Subscription,
@@ -26,7 +29,8 @@ impl Intake {
         }
     }
 
-    /// The next batch, at least one event. A lone event is not kept waiting: only what is already there is added.
+    /// The next batch, at least one event. A lone event is not kept waiting: only what is already there is added. What was
+    /// appended together comes together, as far as that is known in time, so that no query sees half of a command.
     /// A message that is no event of ours is passed by with an error in the log; every other trouble is the caller's.
     ///
     /// May be dropped at any await: what was taken out of the subscription by then comes with the next call. (A
@@ -38,16 +42,30 @@ impl Intake {
                 Err(error) => pass_unreadable(error)?,
             }
         }
-        let until = Instant::now() + BATCH_WAIT;
-        while self.waiting.len() < limit && !self.subscription.caught_up() {
+        let mut until = Instant::now() + BATCH_WAIT;
+        let at_last = until + GROUP_WAIT_MAX;
+        while !self.subscription.caught_up() {
+            if self.waiting.len() >= limit && last_group(&self.waiting) > 0 {
+                break;
+            }
             match tokio::time::timeout_at(until, self.subscription.next()).await {
                 Ok(Ok(event)) => self.waiting.push(event),
                 Ok(Err(error @ SubscribeError::Unreadable { .. })) => pass_unreadable(error)?,
                 // What was read so far is good; the trouble is said again by the next call.
-                Ok(Err(_)) | Err(_) => break,
+                Ok(Err(_)) => break,
+                Err(_) if until < at_last && last_group(&self.waiting) == 0 => until = at_last,
+                Err(_) => break,
             }
         }
-        Ok(std::mem::take(&mut self.waiting))
+        let mut batch = std::mem::take(&mut self.waiting);
+        if !self.subscription.caught_up() {
+            // More is on its way, and the last group may be among it.
+            match last_group(&batch) {
+                0 => {}
+                last_group => self.waiting = batch.split_off(last_group),
+            }
+        }
+        Ok(batch)
     }
 
     /// Whether nothing more is known to be waiting.
@@ -61,6 +79,16 @@ impl Intake {
             .behind()
             .saturating_add(self.waiting.len() as u64)
     }
+}
+
+/// Where the group of the last event begins: events of one command were appended together.
+fn last_group(events: &[Recorded]) -> usize {
+    let command = events.last().map(|event| event.metadata.command_id);
+    let other = |event: &Recorded| Some(event.metadata.command_id) != command;
+    events
+        .iter()
+        .rposition(other)
+        .map_or(0, |before| before + 1)
 }
 
 fn pass_unreadable(error: SubscribeError) -> Result<(), SubscribeError> {
@@ -90,6 +118,33 @@ mod tests {
     use super::*;
     use crate::testing::Shop;
     use crate::testing::stories::received;
+
+    #[tokio::test]
+    async fn what_was_appended_together_comes_together() {
+        let store = InMemoryStore::new();
+        let shop = Shop::with_log(std::sync::Arc::new(store.clone())).await;
+        for events in [1, 3, 2, 5, 1, 1] {
+            let product = Uuid::now_v7();
+            shop.happens((0..events).map(|_| received(product, 1)))
+                .await;
+        }
+        for limit in 1..=14 {
+            let mut intake = Intake::new(store.subscribe(Position(0), &["evt.>"]).await.unwrap());
+            let mut begun = BTreeSet::new();
+            let mut seen = 0;
+            while seen < 13 {
+                let batch = intake.next_batch(limit).await.unwrap();
+                let commands: BTreeSet<_> = batch
+                    .iter()
+                    .map(|event| event.metadata.command_id.uuid())
+                    .collect();
+                assert!(begun.is_disjoint(&commands), "one of them came before");
+                begun.extend(commands);
+                seen += batch.len();
+            }
+            assert_eq!(begun.len(), 6);
+        }
+    }
 
     #[tokio::test]
     async fn events_taken_out_by_a_call_that_was_dropped_come_with_the_next_one() {

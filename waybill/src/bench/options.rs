@@ -19,7 +19,7 @@ pub enum BenchCommand {
     /// Rebuilding a projection and reading the whole log, beside bare consumption of the stream.
     Replay(ReplayOptions),
     /// Rebuilding a projection while queries are answered, beside catching up alone.
-    Rebuild(RebuildOptions),
+    Rebuild(ReplayOptions),
     /// Loading one aggregate: cold, from a snapshot, warm, beside bare reads of its messages.
     Load(LoadOptions),
     /// Orders from placed to confirmed over HTTP, with the payment sandbox.
@@ -116,22 +116,9 @@ pub struct ProjectOptions {
     pub trickle: u32,
 }
 
-/// Replays.
+/// Replays and rebuilds.
 #[derive(Debug, Args)]
 pub struct ReplayOptions {
-    #[command(flatten)]
-    pub common: Common,
-    /// Which projection is rebuilt.
-    #[arg(long, default_value = "orders")]
-    pub projection: String,
-    /// Most orders in the log; fewer when the time would not do for all rounds.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub orders: u32,
-}
-
-/// Rebuilds.
-#[derive(Debug, Args)]
-pub struct RebuildOptions {
     #[command(flatten)]
     pub common: Common,
     /// Which projection is rebuilt.

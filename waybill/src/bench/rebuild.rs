@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use async_trait::async_trait;
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use projector::{Personal, Workshop, read_models};
@@ -15,10 +14,11 @@ use tokio::task::JoinSet;
 use super::ground::Ground;
 use super::http::admin_token;
 use super::http::client::Connection;
-use super::options::RebuildOptions;
+use super::options::ReplayOptions;
 use super::process::{Ready, RoleProcess};
 use super::project::{self, CatchUp, Copies, Sources};
-use super::race::{Contestant, Figure, Race, Sample, WarmUp};
+use super::race::{Race, WarmUp};
+use super::replay::Rebuild;
 use super::report::{Ratio, Report, Row, Side, Wanted};
 use super::times::Times;
 use crate::out;
@@ -40,7 +40,7 @@ const WANTED_OF_QUERIES: f64 = 2.0;
 
 /// Measures.
 pub async fn run(
-    options: &RebuildOptions,
+    options: &ReplayOptions,
     ground: &Ground,
     until: Instant,
 ) -> anyhow::Result<Report> {
@@ -83,8 +83,9 @@ pub async fn run(
         )
         .await?;
     let sources = Sources::read(&pool, projection.tables()).await?;
+    let mut raw = Race::new(ground.watched());
     let copies = Copies::new(&pool, sources);
-    alone.enter(Side::Raw, "raw.copy", "raw COPY", None, copies);
+    raw.enter(Side::Raw, "raw.copy", "raw COPY", None, copies);
 
     out::note("  opening the read side");
     let process = RoleProcess::start(&ground.settings, "projector", Ready::Says, |_| {}).await?;
@@ -99,11 +100,7 @@ pub async fn run(
         let ((), idle, idle_for) = idle.await?;
         out::note("  rebuilding");
         let mut race = Race::new(ground.watched().and("projector", process.pid(), false));
-        let rebuild = Rebuild {
-            workshop,
-            projection: options.projection.clone(),
-            relevant: log.relevant(name),
-        };
+        let rebuild = Rebuild::new(workshop, name, &log);
         let title = format!("ours, {name} rebuilt while serving");
         race.enter(Side::Ours, "ours.rebuild", title, None, rebuild);
         let rounds = race.run(options.common.rounds, until, WarmUp::Done);
@@ -115,7 +112,7 @@ pub async fn run(
     let (race, idle, meanwhile) = outcome?;
 
     out::note("  copying");
-    alone.run(1, until, WarmUp::Done).await?;
+    raw.run(1, until, WarmUp::Done).await?;
     project::forget(&pool).await?;
 
     let mut report = Report::new("rebuild");
@@ -132,6 +129,7 @@ pub async fn run(
         "the projector in one of its own; the rebuild and who asks in this one",
     );
     report.rows = alone.rows()?;
+    report.rows.extend(raw.rows()?);
     report.rows.extend(race.rows()?);
     let queries = [
         (
@@ -154,14 +152,18 @@ pub async fn run(
         row.rounds = vec![row.rate];
         row
     });
-    let figures = |report: &Report, id: &str| {
+    // Of the whole log: what does not concern the projection has to be read as well.
+    let rate = |id: &str, figure: &dyn Fn(&Row) -> Option<f64>| {
         let row = report.rows.iter().find(|row| row.id == id);
-        row.map_or(0.0, |row| row.rate)
+        row.and_then(figure).unwrap_or(0.0)
     };
-    let rebuilt = figures(&report, "ours.rebuild") / figures(&report, "ours.project").max(1e-9);
+    let project = rate("ours.project", &|row| {
+        row.also.get("log events_per_second")?.as_f64()
+    });
+    let rebuilt = rate("ours.rebuild", &|row| Some(row.rate)) / project.max(1e-9);
     report.ratios.push(single(
         "ours.rebuild/ours.project",
-        "rebuilt while serving : catching up alone (events)",
+        "rebuilt while serving : catching up alone (events of the log)",
         rebuilt,
         Wanted::AtLeast(WANTED_OF_PROJECT),
     ));
@@ -172,11 +174,6 @@ pub async fn run(
         "queries while rebuilding : without (p99)",
         slower,
         Wanted::AtMost(WANTED_OF_QUERIES),
-    ));
-    report.ratios.extend(alone.ratio(
-        ("ours.project", Figure::Rate("rows")),
-        ("raw.copy", Figure::Rate("rows")),
-        Wanted::None,
     ));
     report.rows.extend(queries);
     Ok(report)
@@ -228,28 +225,4 @@ async fn asked<T>(
         times.add(&ended??)?;
     }
     Ok((outcome?, times, begun.elapsed()))
-}
-
-/// The whole log into fresh tables that take the place of the old ones.
-struct Rebuild {
-    workshop: Workshop,
-    projection: String,
-    relevant: u64,
-}
-
-#[async_trait]
-impl Contestant for Rebuild {
-    async fn run(&mut self, _: Duration) -> anyhow::Result<Sample> {
-        let begun = Instant::now();
-        let rebuilt = self.workshop.rebuild(&self.projection, |_| {}).await?;
-        let took = begun.elapsed();
-        if rebuilt.parked > 0 {
-            bail!("{} keys were parked by the rebuild", rebuilt.parked);
-        }
-        Ok(Sample {
-            took,
-            amounts: vec![("events", self.relevant)],
-            times: None,
-        })
-    }
 }

@@ -73,11 +73,7 @@ pub async fn run(
         };
         race.enter(Side::Ours, id, title, None, follow);
     }
-    let rebuild = Rebuild {
-        workshop,
-        projection: options.projection.clone(),
-        log: log.clone(),
-    };
+    let rebuild = Rebuild::new(workshop, &options.projection, &log);
     let title = format!("ours, rebuild of {}", options.projection);
     race.enter(Side::Ours, "ours.rebuild", title, None, rebuild);
     race.run(options.common.rounds, until, WarmUp::Done).await?;
@@ -184,10 +180,20 @@ fn decode(event: &Recorded) -> anyhow::Result<()> {
 }
 
 /// The whole log into fresh tables that take the place of the old ones.
-struct Rebuild {
+pub struct Rebuild {
     workshop: Workshop,
     projection: String,
     log: Log,
+}
+
+impl Rebuild {
+    pub fn new(workshop: Workshop, projection: &str, log: &Log) -> Self {
+        Self {
+            workshop,
+            projection: projection.to_owned(),
+            log: log.clone(),
+        }
+    }
 }
 
 #[async_trait]

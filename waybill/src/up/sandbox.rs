@@ -28,7 +28,8 @@ pub async fn start(
         account.webhook_secret.clone(),
         &account.url,
     )?
-    .with_webhook_url(&callback)?;
+    .with_webhook_url(&callback)?
+    .with_webhook_events(command_api::PAYMENT_EVENTS);
     let sandbox = Sandbox::new(pool, config);
     sandbox.migrate().await?;
     let shutdown = lifetimes.shutdown().clone();

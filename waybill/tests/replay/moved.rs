@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use event_schema::Subject;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Person, Shop, answer, within};
@@ -146,8 +147,10 @@ impl Told {
             let mut complete = sagas.len() == stories.all().len()
                 && (open, stuck) == (1, 1)
                 && !attention.is_empty();
-            for (key, saga) in &sagas {
-                complete &= saga["position"] == ground.end_of(&format!("evt.{key}")).await;
+            for saga in sagas.values() {
+                let id = saga["id"].as_str().unwrap().parse().unwrap();
+                let history = Subject::history("fulfilment", id);
+                complete &= saga["position"] == ground.end_of(history.as_str()).await;
             }
             complete.then_some((sagas, attention))
         })
