@@ -202,10 +202,11 @@ impl Lane {
 
     /// Carries one round until the fate of each of its groups is known, or the limit is reached.
     async fn carry(&mut self, plan: Plan) {
+        let taken = Instant::now();
         let Some((plan, built)) = self.prepare(plan).await else {
             return;
         };
-        let (groups, messages) = (plan.groups.len(), plan.messages());
+        let messages = plan.messages();
         let can_part = plan.can_part() && built.unguarded.is_empty();
         let way = match can_part {
             true => self.ways.choose(messages),
@@ -217,7 +218,7 @@ impl Lane {
                 metrics::histogram!("waybill_append_batch_messages").record(messages as f64);
                 let fate = self.carrier.carry(&plan, &built).await;
                 let clean = matches!(fate, Fate::Stored { clean: true, .. });
-                self.settle(plan, &built, fate);
+                self.settle(plan, &built, fate, taken);
                 clean
             }
             Way::Apart => {
@@ -236,21 +237,18 @@ impl Lane {
                 let mut clean = true;
                 while let Some((plan, built, fate)) = under_way.next().await {
                     clean &= matches!(fate, Fate::Stored { clean: true, .. });
-                    self.settle(plan, &built, fate);
+                    self.settle(plan, &built, fate, taken);
                 }
                 clean
             }
         };
-        if clean {
-            metrics::histogram!("waybill_append_seconds").record(begun.elapsed().as_secs_f64());
-            if can_part && groups > 1 {
-                self.ways.learn(way, messages, begun.elapsed());
-            }
+        if clean && can_part {
+            self.ways.learn(way, messages, begun.elapsed());
         }
     }
 
-    /// Tells the groups of one batch what became of it.
-    fn settle(&mut self, plan: Plan, built: &Built, fate: Fate) {
+    /// Tells the groups of one batch, taken from the queue at that time, what became of it.
+    fn settle(&mut self, plan: Plan, built: &Built, fate: Fate, taken: Instant) {
         match fate {
             Fate::Stored { first, .. } => {
                 if let Some(message) = built.messages.last() {
@@ -258,6 +256,7 @@ impl Lane {
                     let last = first.0.saturating_add(count).saturating_sub(1);
                     self.carrier.guard.note(Position(last), message.event_id);
                 }
+                metrics::histogram!("waybill_append_seconds").record(taken.elapsed().as_secs_f64());
                 self.stored(plan, first);
             }
             Fate::Lost(heads) => self.part(plan, &heads, true),
