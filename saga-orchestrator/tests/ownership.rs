@@ -9,6 +9,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use event_schema::SagaDef;
 use event_schema::fulfilment::{Cause, Completed, Event};
 use event_schema::order::PaymentMethod;
+use futures::TryStreamExt;
 use saga_orchestrator::status::Verdict;
 use saga_orchestrator::{Share, read_owner};
 use support::orchestrator::Orchestrator;
@@ -127,6 +129,64 @@ async fn a_frozen_process_is_relieved_and_gets_its_share_of_the_work_again_when_
     assert!(frozen.elapsed() < UNOWNED_MAX, "{:?}", frozen.elapsed());
     sleeper.wake();
     shop.spread(&[8, 8]).await;
+}
+
+/// How often each process has said that it is alive, by its token.
+async fn beats(shop: &Shop) -> BTreeMap<String, u64> {
+    let bucket = &shop.buckets.status;
+    let keys: Vec<String> = bucket.keys().await.unwrap().try_collect().await.unwrap();
+    let mut beats = BTreeMap::new();
+    for key in keys {
+        if let Some(token) = key.strip_prefix("_instance.")
+            && let Some(sign) = bucket.get(&key).await.unwrap()
+        {
+            let sign: serde_json::Value = serde_json::from_slice(&sign).unwrap();
+            beats.insert(token.to_owned(), sign["beats"].as_u64().unwrap());
+        }
+    }
+    beats
+}
+
+#[tokio::test]
+async fn no_order_waits_for_a_process_that_dies_again_and_again() {
+    let (shop, provider) = shop_and_provider().await;
+    let product = shop.stocked(100).await;
+    let _first = Process::start(&shop, &provider);
+    let owner = shop.spread(&[16]).await;
+    let (first, _) = owner.first_key_value().unwrap();
+    eventually("it has been there for a while", async || {
+        beats(&shop)
+            .await
+            .get(first)
+            .is_some_and(|beats| *beats >= 10)
+    })
+    .await;
+    for _ in 0..3 {
+        let before = beats(&shop).await;
+        let dies = Process::start(&shop, &provider);
+        eventually("it is there and would take sagas", async || {
+            let beats = beats(&shop).await;
+            beats
+                .iter()
+                .any(|(token, beats)| !before.contains_key(token) && *beats >= 2)
+        })
+        .await;
+        let mut orders = Vec::new();
+        for _ in 0..8 {
+            orders.push(shop.order(product, 1, "pm_card_visa").await);
+        }
+        for order in orders {
+            shop.reaches(order, Verdict::Completed).await;
+        }
+        let owners = shop.owners().await;
+        let lived = beats(&shop).await;
+        let newest = lived.iter().find(|(token, _)| !before.contains_key(*token));
+        // A machine that is very busy may have let it live for longer than it should have.
+        if newest.is_some_and(|(_, beats)| *beats < 10) {
+            assert_eq!(owners, owner);
+        }
+        dies.kill();
+    }
 }
 
 fn of_another_build() -> SagaDef {

@@ -97,7 +97,7 @@ pub async fn commands_of_two_processes_lose_nothing(place: &dyn Place) {
                     })
                     .await;
                 match both {
-                    // Whoever loses eight times in a row is told so, and tries again.
+                    // Whoever loses again and again is told so, and tries again.
                     Err(ExecuteError::Conflict) => {}
                     other => break other,
                 }
@@ -143,7 +143,7 @@ pub async fn what_two_processes_store_follows_from_what_is_before_it(place: &dyn
                             Ok(work.record::<Ledger>(id, vec![added])?)
                         })
                         .await;
-                    // Whoever loses eight times in a row is told so, and tries again.
+                    // Whoever loses again and again is told so, and tries again.
                     if done.as_ref().err() != Some(&ExecuteError::Conflict) {
                         done.unwrap();
                         left -= 1;

@@ -10,7 +10,7 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -30,16 +30,19 @@ pub use answers::{Claim, Halt, Once, Refusal, Release, Stop};
 pub use snapshot::StoredSnapshot;
 pub use work::Work;
 
-/// How often a command is decided again after others were faster.
-pub const TRIES_MAX: u32 = 16;
-/// After so many conflicts everything is read from the leader. Before, one command of this process reads what others
-/// have written and the next ones go on from there, so that a crowd on one history shares a batch again at once.
-const CHAINED_TRIES_MAX: u32 = 12;
+/// How long a command is decided again after others were faster …
+const TRIED_FOR_MAX: Duration = Duration::from_secs(8);
+/// … and how often.
+const TRIES_MAX: u32 = 200;
+/// Each so-manieth time everything is read from the leader. Else one command of this process reads what others have
+/// written and the next ones go on from there, so that a crowd on one history shares a batch again at once: if each of
+/// them read for itself, one after the other, the crowd at another process would always be faster.
+const LEADER_TRIES_EVERY: u32 = 16;
 /// How often a closure may ask for more states.
 const LOAD_ROUNDS_MAX: u32 = 300;
 /// Pause before the second try, in milliseconds; doubles with each, and a random part is taken off.
-const BACK_OFF_FIRST_MS: u64 = 4;
-const BACK_OFF_MAX_MS: u64 = 64;
+const BACK_OFF_FIRST_MS: u64 = 1;
+const BACK_OFF_MAX_MS: u64 = 16;
 
 /// What a command led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +63,8 @@ pub enum ExecuteError<R> {
     /// The business "no", checked against the newest state.
     #[error("the command was rejected")]
     Rejected(R),
-    /// Others were faster, every time. Nothing was stored; trying again later is safe.
-    #[error("the aggregates are busy: others were faster {TRIES_MAX} times")]
+    /// Others were faster, every time, for seconds. Nothing was stored; trying again later is safe.
+    #[error("the aggregates are busy: others were faster, again and again")]
     Conflict,
     /// A newer build wrote something that the decision would rest on.
     #[error("the event type {event_type} is not known to this build")]
@@ -169,11 +172,12 @@ impl Executor {
         mut decide: impl FnMut(&mut Work) -> Result<T, Stop<R>> + Send,
     ) -> Result<Executed<T>, ExecuteError<R>> {
         let shared = &self.shared;
-        let mut freshness = at_least.map_or(Freshness::Any, Freshness::AtLeast);
+        let usual = at_least.map_or(Freshness::Any, Freshness::AtLeast);
+        let mut freshness = usual;
         let mut wanted: BTreeMap<Subject, Need> = BTreeMap::new();
         let mut loaded: BTreeMap<Subject, Warm> = BTreeMap::new();
         let mut held = Held::default();
-        let mut conflicts = 0;
+        let (mut conflicts, begun) = (0, Instant::now());
         // Histories that others were faster on, and the version that the leader had.
         let mut moved: BTreeMap<Subject, Version> = BTreeMap::new();
         for _ in 0..LOAD_ROUNDS_MAX {
@@ -228,13 +232,14 @@ impl Executor {
                         }
                         conflicts += 1;
                         metrics::counter!("waybill_command_conflicts_total").increment(1);
-                        if conflicts >= TRIES_MAX {
+                        if conflicts >= TRIES_MAX || begun.elapsed() > TRIED_FOR_MAX {
                             return Err(ExecuteError::Conflict);
                         }
                         back_off(conflicts).await;
-                        if conflicts > CHAINED_TRIES_MAX {
-                            freshness = Freshness::Leader;
-                        }
+                        freshness = match conflicts % LEADER_TRIES_EVERY {
+                            0 => Freshness::Leader,
+                            _ => usual,
+                        };
                         loaded.clear();
                         continue;
                     }

@@ -17,7 +17,7 @@ use futures::stream::FuturesUnordered;
 use lru::LruCache;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use event_schema::{Position, Subject};
 
@@ -113,12 +113,26 @@ impl Lane {
             self.gather(&mut groups).await;
             metrics::gauge!("waybill_append_waiting_groups").set(self.queue.len() as f64);
             let plan = self.queue.take();
-            if !plan.groups.is_empty() {
-                let (groups, begun) = (plan.groups.len(), Instant::now());
-                self.carry(plan).await;
-                let took = begun.elapsed();
-                self.last_round = Round { groups, took };
+            if plan.groups.is_empty() {
+                self.rest(&mut groups).await;
+                continue;
             }
+            let (groups, begun) = (plan.groups.len(), Instant::now());
+            self.carry(plan).await;
+            let took = begun.elapsed();
+            self.last_round = Round { groups, took };
+        }
+    }
+
+    /// All who wait are on histories on which it is others' turn: until that is over, or somebody else comes.
+    async fn rest(&mut self, groups: &mut mpsc::Receiver<Queued>) {
+        let Some(rested) = self.queue.rested() else {
+            return;
+        };
+        let full = self.queue.len() >= QUEUE_GROUPS_MAX;
+        tokio::select! {
+            Some(queued) = groups.recv(), if !full => self.queue.push_back(queued),
+            () = sleep_until(rested) => {}
         }
     }
 
@@ -256,7 +270,11 @@ impl Lane {
                     let last = first.0.saturating_add(count).saturating_sub(1);
                     self.carrier.guard.note(Position(last), message.event_id);
                 }
-                metrics::histogram!("waybill_append_seconds").record(taken.elapsed().as_secs_f64());
+                let took = taken.elapsed();
+                metrics::histogram!("waybill_append_seconds").record(took.as_secs_f64());
+                if let Some(contended) = &plan.contended {
+                    self.queue.won(contended, took);
+                }
                 self.stored(plan, first);
             }
             Fate::Lost(heads) => self.part(plan, &heads, true),

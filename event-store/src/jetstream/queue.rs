@@ -12,6 +12,11 @@ use crate::store::AppendError;
 
 /// A subject that conflicted travels apart for so long, so that it does not spoil the batches of others.
 const APART_AFTER_CONFLICT: Duration = Duration::from_secs(1);
+/// Who has won a round on such a history lets the others have a turn: at random up to so many times what it took, since
+/// who has lost must read what he missed, and a read waits for the disk as long as the winner's next round would take.
+const RESTS_FOR_ROUNDS: f64 = 3.0;
+/// … and never longer than this.
+const RESTS_FOR_MAX: Duration = Duration::from_millis(50);
 /// Most subjects remembered as having conflicted.
 const CONFLICTED_SUBJECTS_MAX: usize = 4096;
 /// A group that was put back so often travels alone from then on.
@@ -23,10 +28,19 @@ const WAIT_FOR_TURN_MAX: Duration = Duration::from_secs(20);
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Queued>,
-    /// Histories that somebody else was faster on, and until when that counts.
-    conflicted: HashMap<Subject, Instant>,
+    /// Histories that somebody else was faster on.
+    conflicted: HashMap<Subject, Contended>,
     /// Whether the last round was one of those that others may spoil.
     contended: bool,
+}
+
+/// A history that others write too.
+#[derive(Debug, Clone, Copy)]
+struct Contended {
+    /// Until when that counts.
+    until: Instant,
+    /// Until when it is the others' turn.
+    rests: Option<Instant>,
 }
 
 /// Whom a group may share a round with.
@@ -61,14 +75,33 @@ impl Queue {
     pub(super) fn mark_contended(&mut self, subject: &Subject) {
         if self.conflicted.len() < CONFLICTED_SUBJECTS_MAX {
             let until = Instant::now() + APART_AFTER_CONFLICT;
-            self.conflicted.insert(subject.clone(), until);
+            let contended = Contended { until, rests: None };
+            self.conflicted.insert(subject.clone(), contended);
         }
     }
 
-    /// The next round, first come first served; but histories that others write too take turns with the rest.
+    /// We were faster on a history that others write too, by a round that took so long.
+    pub(super) fn won(&mut self, subject: &Subject, took: Duration) {
+        if let Some(contended) = self.conflicted.get_mut(subject) {
+            let rest = took.mul_f64(RESTS_FOR_ROUNDS * fastrand::f64());
+            contended.rests = Some(Instant::now() + rest.min(RESTS_FOR_MAX));
+        }
+    }
+
+    /// When the first of the histories that rest may be written again.
+    pub(super) fn rested(&self) -> Option<Instant> {
+        let rests = self.conflicted.values();
+        rests.filter_map(|contended| contended.rests).min()
+    }
+
+    /// The next round, first come first served; but histories that others write too take turns with the rest. Nobody,
+    /// if all who wait are on histories that rest.
     pub(super) fn take(&mut self) -> Plan {
         let now = Instant::now();
-        self.conflicted.retain(|_, until| *until > now);
+        self.conflicted.retain(|_, contended| contended.until > now);
+        for contended in self.conflicted.values_mut() {
+            contended.rests = contended.rests.filter(|rests| *rests > now);
+        }
         if self.contended {
             let plan = self.select(true);
             if !plan.groups.is_empty() {
@@ -96,6 +129,11 @@ impl Queue {
         }
     }
 
+    fn rests(&self, subject: &Subject) -> bool {
+        let contended = self.conflicted.get(subject);
+        contended.is_some_and(|contended| contended.rests.is_some())
+    }
+
     /// Groups for one round. Nobody overtakes a group whose histories he touches.
     fn select(&mut self, uncontended: bool) -> Plan {
         let mut plan = Plan::default();
@@ -117,10 +155,10 @@ impl Queue {
                 None => !uncontended || its == Company::Any,
                 Some(company) => *company == its && its != Company::Nobody,
             };
-            let overtakes = queued
+            let held_up = queued
                 .subjects()
-                .any(|subject| waited_for.contains(subject));
-            if !fits || overtakes {
+                .any(|subject| waited_for.contains(subject) || self.rests(subject));
+            if !fits || held_up {
                 waited_for.extend(queued.subjects().cloned());
                 passed_over.push_back(queued);
                 continue;
@@ -187,6 +225,34 @@ mod tests {
         assert_eq!(round(&mut queue), [subject(1)]);
         queue.push_back(chain(6));
         assert_eq!(round(&mut queue), [subject(1)], "nobody else is there");
+    }
+
+    #[test]
+    fn who_has_won_on_a_contended_history_lets_others_have_a_turn() {
+        let chain = |version| group(&[(1, version, 1)], &[]);
+        let mut queue = queue(vec![chain(2), group(&[(1, 3, 1), (8, 0, 1)], &[])]);
+        queue.mark_contended(&subject(1));
+        // So long a round that its rest is the longest there is.
+        while queue
+            .rested()
+            .is_none_or(|rested| rested < Instant::now() + RESTS_FOR_MAX / 2)
+        {
+            queue.won(&subject(1), Duration::from_secs(60));
+        }
+        assert!(queue.take().groups.is_empty(), "it rests");
+        queue.push_back(group(&[(7, 0, 1)], &[]));
+        queue.push_back(group(&[(8, 1, 1)], &[]));
+        assert_eq!(round(&mut queue), [subject(7)], "whom it does not concern");
+        queue.mark_contended(&subject(1));
+        assert_eq!(
+            round(&mut queue),
+            [1, 1].map(subject),
+            "the others had their turn"
+        );
+        assert_eq!(round(&mut queue), [subject(8)]);
+        assert!(queue.rested().is_none());
+        queue.won(&subject(7), Duration::from_secs(60));
+        assert!(queue.rested().is_none(), "nobody else writes this one");
     }
 
     #[test]

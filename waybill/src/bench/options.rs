@@ -150,6 +150,9 @@ pub struct LoadOptions {
     /// How many events of others lie between two of them, about.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     pub filler: u32,
+    /// Commands a second, to other aggregates, whose times are taken with and without cold loads beside them.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub appends: u32,
 }
 
 /// Sagas.

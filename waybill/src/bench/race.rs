@@ -69,6 +69,8 @@ pub enum Figure {
     Rate(&'static str),
     /// The middle of how long one took.
     Median,
+    /// What 99 of 100 took at most.
+    P99,
 }
 
 /// How those who are measured get warm.
@@ -201,9 +203,10 @@ impl Race {
                 right.title,
                 match (one.1, other.1) {
                     (Figure::Median, _) => "p50".to_owned(),
+                    (Figure::P99, _) => "p99".to_owned(),
                     (Figure::Rate(unit), Figure::Rate(same)) if unit == same => unit.to_owned(),
                     (Figure::Rate(unit), Figure::Rate(other)) => format!("{unit} : {other}"),
-                    (Figure::Rate(unit), Figure::Median) => unit.to_owned(),
+                    (Figure::Rate(unit), Figure::Median | Figure::P99) => unit.to_owned(),
                 }
             ),
             ratio: median(&ratios)?,
@@ -224,6 +227,7 @@ fn figure(sample: &Sample, figure: Figure) -> Option<f64> {
     match figure {
         Figure::Rate(unit) => sample.rate(unit),
         Figure::Median => Some(sample.times.as_ref()?.percentiles()?.p50_us),
+        Figure::P99 => Some(sample.times.as_ref()?.percentiles()?.p99_us),
     }
 }
 

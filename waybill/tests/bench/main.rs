@@ -256,6 +256,14 @@ async fn load_reads_cold_from_snapshots_and_warm() {
             &format!("ours.cold.{events}/raw.read.{events}")
         ));
     }
+    let (idle, beside) = ("ours.appends.idle", "ours.appends.beside");
+    for id in [idle, beside] {
+        let appends = row(&report, id);
+        assert_eq!(appends["latency"]["samples"], appends["count"], "{appends}");
+    }
+    // Aggregates of 300 events, which nobody who only appends reads.
+    assert!(row(&report, beside)["also"]["history_reads"].is_object());
+    assert!(has_ratio(&report, &format!("{beside}/{idle}")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

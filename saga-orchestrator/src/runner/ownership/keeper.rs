@@ -11,7 +11,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use super::balance::Census;
+use super::balance::{Census, Other};
 use super::registry::{Registered, Registry};
 use super::signs::Signs;
 use super::{BeatError, Owner, Pulse, Share, Sign};
@@ -30,6 +30,8 @@ pub struct Keeper {
     def: String,
     /// Whether this process takes shares at all.
     takes: bool,
+    /// How often we have said that we are alive.
+    beats: u32,
     pulse: Arc<Pulse>,
     held: BTreeSet<Share>,
     /// Those of the held ones that are being finished, to be given back.
@@ -55,6 +57,7 @@ impl Keeper {
             token: Uuid::now_v7().simple().to_string(),
             def,
             takes: false,
+            beats: 0,
             pulse,
             held: BTreeSet::new(),
             giving: BTreeSet::new(),
@@ -94,9 +97,11 @@ impl Keeper {
             at: now,
             takes: self.takes,
             def: self.def.clone(),
+            beats: self.beats.saturating_add(1),
         };
         self.registry.put_sign(&self.token, &sign).await?;
         self.pulse.beat(sent);
+        self.beats = sign.beats;
 
         let registered = self.registry.look().await?;
         let seen = Instant::now();
@@ -183,15 +188,15 @@ impl Keeper {
     }
 
     fn census(&self, registered: &Registered, seen: Instant) -> Census {
-        let takers: Vec<&str> = self.signs.takers(seen).collect();
         let owned_by = |token: &str| {
             let owners = registered.owners.values();
             owners.filter(|(_, owner)| owner.token == token).count()
         };
-        Census {
-            living: takers.len() + 1,
-            poorest: takers.into_iter().map(owned_by).min(),
-        }
+        let others = self.signs.takers(seen).map(|(token, beats)| Other {
+            beats,
+            shares: owned_by(token),
+        });
+        Census::of(self.beats, &others.collect::<Vec<_>>())
     }
 
     /// A share was finished in order: whoever should have it may take it at once.
@@ -253,7 +258,7 @@ impl Keeper {
 
     /// Two processes of one name are told apart, but people reading logs may not be able to.
     fn note_twins(&mut self, registered: &Registered, seen: Instant) {
-        let twin = self.signs.takers(seen).any(|token| {
+        let twin = self.signs.takers(seen).any(|(token, _)| {
             let sign = registered.signs.get(token);
             sign.is_some_and(|(_, sign)| sign.instance == self.instance)
         });

@@ -5,7 +5,8 @@
 //! a client when there is a message, and a share whose sagas all wait for a deadline has none.
 //!
 //! Living processes share the work evenly: whoever has too much gives back in order, whoever has too little takes what
-//! is free. A process is told apart by its token, never by its name.
+//! is free. A newcomer gets his part when he has lived for a while, so that sagas do not wait for one that dies again and
+//! again. A process is told apart by its token, never by its name.
 //!
 //! Ownership only keeps processes from doing the same work twice. What keeps them from doing harm is the expected
 //! version of every append and the provider's idempotency keys, so a sleeper that wakes up late finds its place taken.
@@ -34,6 +35,9 @@ pub const BEAT_PERIOD: Duration = Duration::from_secs(1);
 pub const OWNER_SILENCE_MAX: Duration = Duration::from_secs(5);
 /// An owner that could not say that it is alive for so long stops working: before others may take over.
 pub const SELF_DOUBT_AFTER: Duration = Duration::from_secs(4);
+
+/// A process that has said so often that it is alive is believed to stay.
+const BEATS_SETTLED: u32 = 10;
 
 /// One of the 16 parts of all sagas, by the first digit of the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,10 +125,17 @@ struct Sign {
     /// The saga definition that it carries.
     #[serde(default)]
     def: String,
+    /// How often it has said so by now; builds that did not count are believed.
+    #[serde(default = "settled")]
+    beats: u32,
 }
 
 fn takes() -> bool {
     true
+}
+
+fn settled() -> u32 {
+    BEATS_SETTLED
 }
 
 /// The bucket could not be read or written.

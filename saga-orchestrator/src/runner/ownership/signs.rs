@@ -15,6 +15,7 @@ struct Seen {
     /// Seen to change, so more than what a dead process left behind.
     changes: bool,
     takes: bool,
+    beats: u32,
 }
 
 /// When others were last seen to be alive.
@@ -38,6 +39,7 @@ impl Signs {
                     at: now,
                     changes: known.is_some(),
                     takes: sign.takes,
+                    beats: sign.beats,
                 },
             };
             seen.insert(token.to_owned(), next);
@@ -52,14 +54,14 @@ impl Signs {
             .is_some_and(|seen| now.duration_since(seen.at) < OWNER_SILENCE_MAX)
     }
 
-    /// The processes that surely live and take shares.
-    pub(super) fn takers(&self, now: Instant) -> impl Iterator<Item = &str> {
+    /// The processes that surely live and take shares, and how often each has said so.
+    pub(super) fn takers(&self, now: Instant) -> impl Iterator<Item = (&str, u32)> {
         self.0
             .iter()
             .filter(move |(_, seen)| {
                 seen.changes && seen.takes && now.duration_since(seen.at) < OWNER_SILENCE_MAX
             })
-            .map(|(token, _)| token.as_str())
+            .map(|(token, seen)| (token.as_str(), seen.beats))
     }
 
     /// Signs that have not changed for many times as long as a living process is silent.
@@ -85,6 +87,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             takes,
             def: String::new(),
+            beats: 3,
         }
     }
 
@@ -111,7 +114,7 @@ mod tests {
             );
         }
         let soon = now + Duration::from_secs(2);
-        assert_eq!(signs.takers(soon).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(signs.takers(soon).collect::<Vec<_>>(), [("a", 3)]);
         assert!(signs.may_live("b", soon));
     }
 

@@ -1,8 +1,9 @@
 //! Two command-apis on one product: their conflicts are theirs to solve, no caller may see one, and whoever has to do
 //! with other products should hardly notice.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -26,6 +27,9 @@ const OTHERS_RATE: u32 = 50;
 const IDLE_SHARE: f64 = 0.4;
 /// What p99 of the others may become.
 const WANTED_OF_OTHERS: f64 = 2.0;
+
+/// Commands that were answered 503 or 429, by the problem's code.
+type TurnedAway = BTreeMap<String, u64>;
 
 /// Two rows for those beside the crowd, one for the crowd.
 pub async fn measure(
@@ -91,27 +95,24 @@ async fn with(
 
     let idle = beside(&addresses, &others, &token, time.mul_f64(IDLE_SHARE)).await?;
 
-    let (over, turned_away) = (Over::default(), Arc::new(AtomicU64::new(0)));
+    let over = Over::default();
     let mut crowd = JoinSet::new();
     let begun = Instant::now();
     for caller in 0..callers {
         let token = admin_token(ground)?.into();
         let address = Arc::clone(&addresses[caller % addresses.len()]);
-        crowd.spawn(press(
-            address,
-            hot.clone(),
-            token,
-            Arc::clone(&over),
-            Arc::clone(&turned_away),
-        ));
+        crowd.spawn(press(address, hot.clone(), token, Arc::clone(&over)));
     }
     let meanwhile = beside(&addresses, &others, &token, time.mul_f64(1.0 - IDLE_SHARE)).await;
     over.store(true, Ordering::Relaxed);
-    let (mut commands, mut times) = (0, Times::new()?);
+    let (mut commands, mut times, mut turned_away) = (0, Times::new()?, TurnedAway::new());
     while let Some(ended) = crowd.join_next().await {
-        let (sent, took) = ended??;
+        let (sent, took, away) = ended??;
         commands += sent;
         times.add(&took)?;
+        for (code, count) in away {
+            *turned_away.entry(code).or_default() += count;
+        }
     }
     let took = begun.elapsed();
     let mut row = told(
@@ -122,7 +123,10 @@ async fn with(
         &times,
     );
     row.callers = Some(callers);
-    row.also("turned_away", turned_away.load(Ordering::Relaxed));
+    row.also("turned_away", turned_away.values().sum::<u64>());
+    if !turned_away.is_empty() {
+        row.also("turned_away_by_code", turned_away);
+    }
     let (meanwhile, meanwhile_for) = meanwhile?;
     let (idle, idle_for) = idle;
     let trickle = |id, title, times: &Times, took| {
@@ -187,10 +191,9 @@ async fn press(
     path: String,
     token: Arc<str>,
     over: Over,
-    turned_away: Arc<AtomicU64>,
-) -> anyhow::Result<(u64, Times)> {
+) -> anyhow::Result<(u64, Times, TurnedAway)> {
     let mut connection = Connection::open(&address).await?;
-    let (mut sent, mut times) = (0, Times::new()?);
+    let (mut sent, mut times, mut turned_away) = (0, Times::new()?, TurnedAway::new());
     while !over.load(Ordering::Relaxed) {
         let begun = Instant::now();
         let (status, body) = connection
@@ -202,12 +205,14 @@ async fn press(
                 sent += 1;
             }
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                turned_away.fetch_add(1, Ordering::Relaxed);
+                let problem: Value = serde_json::from_slice(&body)?;
+                let code = problem["code"].as_str().unwrap_or("none").to_owned();
+                *turned_away.entry(code).or_default() += 1;
             }
             _ => bail!("{path}: {status}: {}", String::from_utf8_lossy(&body)),
         }
     }
-    Ok((sent, times))
+    Ok((sent, times, turned_away))
 }
 
 /// A steady trickle of commands on other products, at both doors in turn.

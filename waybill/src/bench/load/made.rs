@@ -22,7 +22,10 @@ const EVENTS_OF_A_SIZE: u32 = 6_000;
 const AGGREGATES_OF_A_SIZE_MAX: u32 = 40;
 /// Others' events are spread over so many aggregates.
 const OTHERS: usize = 1_000;
-const AT_ONCE: usize = 192;
+/// So many neighbours in the log are appended by one command, and so many commands are under way: a long log takes its
+/// time, and how it was written makes no difference to who reads it.
+const TOGETHER: usize = 16;
+const AT_ONCE: usize = 32;
 /// So much of the time may be spent on making the log.
 const SHARE_OF_TIME: f64 = 0.6;
 /// Shorter histories get no snapshot.
@@ -109,7 +112,13 @@ async fn append(executor: &Executor, order: &Arc<[Uuid]>, enough: Instant) -> an
     for _ in 0..AT_ONCE {
         let (executor, order, next) = (executor.clone(), Arc::clone(order), Arc::clone(&next));
         hands.spawn(async move {
-            while let Some(id) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            loop {
+                let begin = next.fetch_add(TOGETHER, Ordering::Relaxed).min(order.len());
+                let end = (begin + TOGETHER).min(order.len());
+                let neighbours = order.get(begin..end).unwrap_or_default();
+                if neighbours.is_empty() {
+                    break;
+                }
                 if Instant::now() > enough {
                     bail!(
                         "the log of {} events could not be made within {:.0} % of the time; give it more (--seconds), or \
@@ -120,7 +129,9 @@ async fn append(executor: &Executor, order: &Arc<[Uuid]>, enough: Instant) -> an
                 }
                 let metadata = Metadata::new(CommandId(Uuid::now_v7()), Actor::system(), Timestamp::now());
                 let decide = |work: &mut Work| {
-                    work.decide::<Inventory>(*id, a_receipt())?;
+                    for id in neighbours {
+                        work.decide::<Inventory>(*id, a_receipt())?;
+                    }
                     Ok::<_, Stop<inventory::Rejection>>(())
                 };
                 executor.execute(metadata, None, decide).await?;

@@ -1,6 +1,7 @@
 //! How long it takes until a command can be decided on an aggregate: read whole from the log, from a snapshot and the
 //! tail after it, or warm; beside bare reads of the same messages.
 
+mod appends;
 mod made;
 mod raw_read;
 mod without_snapshots;
@@ -20,6 +21,7 @@ use super::options::LoadOptions;
 use super::race::{Contestant, Figure, Race, Sample, WarmUp};
 use super::report::{Report, Side, Wanted};
 use super::times::Times;
+use appends::{Appends, Loader};
 use made::Made;
 use raw_read::RawReads;
 use without_snapshots::WithoutSnapshots;
@@ -77,6 +79,25 @@ pub async fn run(options: &LoadOptions, ground: &Ground, until: Instant) -> anyh
             warm,
         );
     }
+    let all: Arc<[(Uuid, u32)]> = made
+        .sizes
+        .iter()
+        .flat_map(|made| made.ids.iter().map(|id| (*id, made.events)))
+        .collect();
+    for (id, title, beside) in [
+        (APPENDS_IDLE, "ours appends, nobody loads", None),
+        (
+            APPENDS_BESIDE,
+            "ours appends beside cold loads",
+            Some(Loader {
+                store: Arc::clone(&cold),
+                all,
+            }),
+        ),
+    ] {
+        let appends = Appends::new(&store, options.appends, beside, broker.clone());
+        race.enter(Side::Ours, id, title, None, appends);
+    }
     race.run(options.common.rounds, until, WarmUp::Done).await?;
 
     let mut report = Report::new("load");
@@ -87,6 +108,7 @@ pub async fn run(options: &LoadOptions, ground: &Ground, until: Instant) -> anyh
         ground.can_restart_broker(),
     );
     report.set("in_parallel", 1);
+    report.set("appends_a_second", options.appends);
     report.rows = race.rows()?;
     for row in &mut report.rows {
         let Some(counted) = race.counted(&row.id) else {
@@ -119,6 +141,11 @@ pub async fn run(options: &LoadOptions, ground: &Ground, until: Instant) -> anyh
             .ratios
             .extend(race.ratio((&snapshot, p50), (&raw, p50), Wanted::None));
     }
+    report.ratios.extend(race.ratio(
+        (APPENDS_BESIDE, Figure::P99),
+        (APPENDS_IDLE, Figure::P99),
+        Wanted::AtMost(2.0),
+    ));
     report.remarks.push(
         "Cold: nothing in our cache, no snapshot, and the broker was just restarted. Raw reads fetch the messages of the \
          subject and decode nothing."
@@ -126,6 +153,9 @@ pub async fn run(options: &LoadOptions, ground: &Ground, until: Instant) -> anyh
     );
     Ok(report)
 }
+
+const APPENDS_IDLE: &str = "ours.appends.idle";
+const APPENDS_BESIDE: &str = "ours.appends.beside";
 
 /// Takes the log out of the broker's memory.
 #[derive(Clone)]
