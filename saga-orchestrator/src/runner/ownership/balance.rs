@@ -102,10 +102,10 @@ mod tests {
                 free += surplus;
             }
             for waited in [Duration::ZERO, LONG] {
-                for me in 0..all.len() {
+                for (me, (_, have)) in all.iter_mut().enumerate() {
                     let census = census(&before, me);
-                    while free > 0 && census.takes(all[me].1, waited) {
-                        all[me].1 += 1;
+                    while free > 0 && census.takes(*have, waited) {
+                        *have += 1;
                         free -= 1;
                     }
                 }
