@@ -42,8 +42,8 @@ const OUR_SERVICES: [&str; 4] = ["commands", "projections", "saga", "notificatio
 const SERVICE_ANSWER_MAX: Duration = Duration::from_millis(700);
 /// How often it is looked, during the import, whether somebody has come.
 const LOOK_AROUND_PERIOD: Duration = Duration::from_secs(10);
-/// How long one batch is tried.
-const BATCH_TRIED_MAX: Duration = Duration::from_secs(60);
+/// How long one batch is tried, and how long a question is asked again while the broker is away.
+const TRIED_MAX: Duration = Duration::from_secs(60);
 /// How long a batch is tried that is refused although the log ends where it should.
 const REFUSED_IN_FLIGHT_MAX: Duration = Duration::from_secs(5);
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
@@ -249,7 +249,8 @@ impl Import {
 
     /// Sees that all of it is stored and opens the log.
     pub async fn finish(self) -> Result<Position, ImportError> {
-        let end = Position(self.api.stream_info(EVENTS).await?.state.last_seq);
+        let info = patiently(|| self.api.stream_info(EVENTS)).await?;
+        let end = Position(info.state.last_seq);
         if end.0 != self.source.messages {
             return Err(ImportError::Incomplete {
                 expected: self.source.messages,
@@ -264,7 +265,7 @@ impl Import {
 
     /// Whether the log has, at the end of what was stored before, what the file has there.
     async fn same(&self, message: &StoredMessage) -> Result<(), ImportError> {
-        let stored = self.api.leader_at(EVENTS, message.position).await?;
+        let stored = patiently(|| self.api.leader_at(EVENTS, message.position)).await?;
         let same = stored.is_some_and(|stored| {
             stored.subject == message.subject
                 && stored.payload == message.payload
@@ -325,7 +326,7 @@ impl Import {
             .collect();
         missing.sort_unstable();
         missing.dedup();
-        let heads = load::heads(&self.api, &missing, LEADER_ASKS_AT_ONCE).await?;
+        let heads = patiently(|| load::heads(&self.api, &missing, LEADER_ASKS_AT_ONCE)).await?;
         for (subject, head) in missing.into_iter().zip(heads) {
             if let Some(head) = head {
                 self.heads.put(subject, head.place());
@@ -359,7 +360,7 @@ impl Import {
             // Whatever the answer was: the log says what became of it.
             let end = match self.api.stream_info(EVENTS).await {
                 Ok(info) => Position(info.state.last_seq),
-                Err(error) if begun.elapsed() > BATCH_TRIED_MAX => return Err(error.into()),
+                Err(error) if begun.elapsed() > TRIED_MAX => return Err(error.into()),
                 Err(_) => self.end,
             };
             if end == after {
@@ -393,7 +394,7 @@ impl Import {
                     ),
                 });
             }
-            if begun.elapsed() > BATCH_TRIED_MAX {
+            if begun.elapsed() > TRIED_MAX {
                 return Err(ImportError::Broker(why));
             }
             sleep(pause).await;
@@ -493,14 +494,47 @@ fn headers_of(message: &StoredMessage) -> Result<HeaderMap, ImportError> {
     Ok(map)
 }
 
+/// Asks again while the broker is away; only for what does no harm when it is asked twice.
+async fn patiently<T, A: Future<Output = Result<T, AskError>>>(
+    ask: impl Fn() -> A,
+) -> Result<T, AskError> {
+    let begun = Instant::now();
+    let mut pause = PAUSE_FIRST;
+    loop {
+        let answered = ask().await;
+        let away = match &answered {
+            Err(AskError::Away(_)) => true,
+            Err(AskError::Refused { code, .. }) => code::UNCLEAR.contains(code),
+            _ => false,
+        };
+        if !away || begun.elapsed() > TRIED_MAX {
+            return answered;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
 /// Somebody who answers as a service of ours would act on a log that is half there.
 async fn nobody_works_on(api: &Api) -> Result<(), ImportError> {
+    let found = patiently(|| who_works_on(api)).await?;
+    match found.is_empty() {
+        true => Ok(()),
+        false => Err(ImportError::InUse {
+            who: found.join(", "),
+        }),
+    }
+}
+
+/// The services of ours that answer on this broker.
+async fn who_works_on(api: &Api) -> Result<Vec<String>, AskError> {
     #[derive(Deserialize)]
     struct Pong {
         name: String,
     }
-    let away = |error: &dyn std::fmt::Display| ImportError::Broker(error.to_string());
+    let away = |error: &dyn std::fmt::Display| AskError::Away(error.to_string());
     api.connected().await?;
+    let connections = api.connections();
     let client = api.client();
     let inbox = client.new_inbox();
     let mut pongs = client
@@ -525,14 +559,14 @@ async fn nobody_works_on(api: &Api) -> Result<(), ImportError> {
                 .filter(|name| OUR_SERVICES.contains(&name.as_str())),
         );
     }
+    if api.connections() != connections {
+        return Err(AskError::Away(
+            "the connection was lost before everybody could answer".into(),
+        ));
+    }
     found.sort_unstable();
     found.dedup();
-    match found.is_empty() {
-        true => Ok(()),
-        false => Err(ImportError::InUse {
-            who: found.join(", "),
-        }),
-    }
+    Ok(found)
 }
 
 #[derive(Debug, Deserialize)]
@@ -560,7 +594,7 @@ pub(crate) fn note_of(config: &Value) -> Option<&str> {
 }
 
 async fn set_note(api: &Api, note: Option<&str>) -> Result<(), ImportError> {
-    let Some(StreamSeen { mut config, .. }) = stream(api).await? else {
+    let Some(StreamSeen { mut config, .. }) = patiently(|| stream(api)).await? else {
         return Err(ImportError::Broker(format!("the stream {EVENTS} is gone")));
     };
     if note_of(&config) == note {
@@ -575,7 +609,8 @@ async fn set_note(api: &Api, note: Option<&str>) -> Result<(), ImportError> {
             None => metadata.remove(NOTE),
         };
     }
-    let updated: StreamSeen = api.ask(&format!("STREAM.UPDATE.{EVENTS}"), &config).await?;
+    let update = format!("STREAM.UPDATE.{EVENTS}");
+    let updated: StreamSeen = patiently(|| api.ask(&update, &config)).await?;
     match note_of(&updated.config) == note {
         true => Ok(()),
         false => Err(ImportError::Broker(format!(

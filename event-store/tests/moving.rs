@@ -251,15 +251,19 @@ async fn an_import_outlives_a_broker_that_is_killed_under_it() {
                 let mut stream = context.get_stream(topology::EVENTS).await.ok()?;
                 Some(stream.info().await.ok()?.state.messages)
             };
-            while stored().await.is_none_or(|stored| stored < 1_000) {
-                tokio::task::yield_now().await;
+            // Again and again: whatever the import is just asking or telling must outlive it.
+            for part in 1..=5 {
+                while stored().await.is_none_or(|stored| stored < part * 1_000) {
+                    tokio::task::yield_now().await;
+                }
+                let server = Arc::clone(&server);
+                tokio::task::spawn_blocking(move || {
+                    server.kill9();
+                    server.restart().unwrap();
+                })
+                .await
+                .unwrap();
             }
-            tokio::task::spawn_blocking(move || {
-                server.kill9();
-                server.restart().unwrap();
-            })
-            .await
-            .unwrap();
         }
     });
     import.append(&messages).await.unwrap();
