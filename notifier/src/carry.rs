@@ -232,9 +232,8 @@ impl Carrier {
         } else {
             pass_back()
         };
+        pass.report(outcome.speaks_for_the_provider());
         let (answer, gone) = answer_of(outcome);
-        let well = matches!(answer.outcome, Ended::Sent | Ended::Rejected);
-        pass.report(well);
         count(delivery, provider.as_ref(), answer.outcome);
         let carried = self
             .end(delivery, attempt, answer, provider.recovery())
@@ -563,7 +562,7 @@ fn answer_of(outcome: Outcome) -> (Answer, bool) {
             answer(Ended::Transient, None, Some(cause), retry_after),
             false,
         ),
-        Outcome::Unknown { cause } => (unknown(&cause), false),
+        Outcome::Unknown { cause } | Outcome::KeyInUse { cause } => (unknown(&cause), false),
     }
 }
 

@@ -115,6 +115,7 @@ impl Drop for Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port::Outcome;
 
     fn reopen(circuits: &Circuits) {
         for circuit in circuits.lock().values_mut() {
@@ -146,6 +147,26 @@ mod tests {
         admit().unwrap().report(true);
         let both = (admit().unwrap(), admit().unwrap());
         drop(both);
+    }
+
+    #[test]
+    fn a_provider_that_knows_a_key_already_is_not_left_alone_for_it() {
+        let circuits = Circuits::default();
+        let cause = "invalid_idempotent_request".to_owned();
+        let (known, lost) = (
+            Outcome::KeyInUse { cause },
+            Outcome::Unknown {
+                cause: "no_answer".to_owned(),
+            },
+        );
+        for (outcome, left_alone) in [(known, false), (lost, true)] {
+            for _ in 0..FAILURES_MAX {
+                let pass = circuits.admit(Channel::Email, "resend").unwrap();
+                pass.report(outcome.speaks_for_the_provider());
+            }
+            let admitted = circuits.admit(Channel::Email, "resend");
+            assert_eq!(admitted.is_err(), left_alone, "{outcome:?}");
+        }
     }
 
     #[test]

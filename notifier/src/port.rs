@@ -96,6 +96,22 @@ pub enum Outcome {
         /// A short code without personal data.
         cause: String,
     },
+    /// The provider has met the key before, under another content or in a call that still goes on: something of it may
+    /// have been sent, which is as unknown as without an answer, but an answer it is: nothing is wrong with the provider.
+    KeyInUse {
+        /// A short code without personal data.
+        cause: String,
+    },
+}
+
+impl Outcome {
+    /// Whether the provider did its part, whatever it thought of the message.
+    pub fn speaks_for_the_provider(&self) -> bool {
+        matches!(
+            self,
+            Self::Sent { .. } | Self::Rejected { .. } | Self::KeyInUse { .. }
+        )
+    }
 }
 
 /// What a look-up found.

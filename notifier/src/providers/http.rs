@@ -185,6 +185,10 @@ pub(super) fn unknown(cause: &str) -> Outcome {
     Outcome::Unknown { cause: code(cause) }
 }
 
+pub(super) fn key_in_use(cause: &str) -> Outcome {
+    Outcome::KeyInUse { cause: code(cause) }
+}
+
 /// Causes are recorded for ever, so nothing but letters, digits and underscores of what a provider writes gets into them.
 fn code(text: &str) -> String {
     text.chars()

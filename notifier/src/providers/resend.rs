@@ -11,7 +11,7 @@ use serde_json::json;
 use service_kit::mail::mailbox;
 use service_kit::settings::MailApiSettings;
 
-use super::http::{Api, Reply, later, of_failing, rejected, sent, unknown};
+use super::http::{Api, Reply, key_in_use, later, of_failing, rejected, sent, unknown};
 use crate::port::{Address, Outcome, Outgoing, Provider, Recovery};
 
 /// How long the API remembers a key.
@@ -114,7 +114,8 @@ fn outcome(reply: &Reply) -> Outcome {
     let said = name.as_deref().unwrap_or_default();
     match (reply.status, said) {
         // Another call under the key is being carried out, or one was made with other content: the key has been used.
-        (409, _) => unknown(if said.is_empty() { "http_409" } else { said }),
+        (409, "") => unknown("http_409"),
+        (409, said) => key_in_use(said),
         (408, _) => unknown("http_408"),
         (429, _) => later(
             if said.is_empty() { "http_429" } else { said },
@@ -190,12 +191,12 @@ mod tests {
                 Row(
                     409,
                     error("concurrent_idempotent_requests"),
-                    "unknown concurrent_idempotent_requests",
+                    "key in use concurrent_idempotent_requests",
                 ),
                 Row(
                     409,
                     error("invalid_idempotent_request"),
-                    "unknown invalid_idempotent_request",
+                    "key in use invalid_idempotent_request",
                 ),
                 Row(409, String::new(), "unknown http_409"),
                 Row(451, error("security_error"), "rejected security_error"),

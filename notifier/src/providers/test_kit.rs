@@ -40,5 +40,6 @@ pub(super) fn told(outcome: &Outcome) -> String {
             None => format!("transient {cause}"),
         },
         Outcome::Unknown { cause } => format!("unknown {cause}"),
+        Outcome::KeyInUse { cause } => format!("key in use {cause}"),
     }
 }

@@ -53,6 +53,7 @@ fn cause(outcome: &Outcome) -> &str {
         Outcome::Sent { .. } => panic!("it was sent"),
         Outcome::Rejected { cause, .. }
         | Outcome::Transient { cause, .. }
-        | Outcome::Unknown { cause } => cause,
+        | Outcome::Unknown { cause }
+        | Outcome::KeyInUse { cause } => cause,
     }
 }

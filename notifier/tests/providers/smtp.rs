@@ -155,7 +155,7 @@ async fn how_far_the_conversation_came_decides_what_is_known() {
             Outcome::Sent { .. } => "sent",
             Outcome::Rejected { .. } => "rejected",
             Outcome::Transient { .. } => "transient",
-            Outcome::Unknown { .. } => "unknown",
+            Outcome::Unknown { .. } | Outcome::KeyInUse { .. } => "unknown",
         };
         assert_eq!(format!("{kind} {}", cause(&outcome)), meaning, "{script:?}");
         assert_eq!(conversations.load(Ordering::SeqCst), 1, "{script:?}");
