@@ -414,6 +414,21 @@ impl Api {
         direct(message)
     }
 
+    /// The first message of a subject after a position, from whichever server is nearest; may be missing there.
+    pub(crate) async fn direct_next(
+        &self,
+        stream: &str,
+        subject: &str,
+        after: Position,
+    ) -> Result<Option<Stored>, AskError> {
+        let from = after.0.saturating_add(1);
+        let body = serde_json::json!({ "seq": from, "next_by_subj": subject }).to_string();
+        let message = self
+            .request(format!("$JS.API.DIRECT.GET.{stream}"), None, body.into())
+            .await?;
+        direct(message)
+    }
+
     /// Messages that match a pattern, in order from a position on, from whichever server is nearest; and how many
     /// more that server has. Never decided by an empty body: the end is a status.
     pub(crate) async fn direct_batch(

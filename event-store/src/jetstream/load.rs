@@ -27,8 +27,12 @@ const CATCH_UP_PAUSE_MAX: Duration = Duration::from_millis(100);
 const REACH_MAX: Duration = Duration::from_secs(2);
 /// A span of the log up to this is read through; blocks are some thousands of positions.
 const SPAN_READ_MAX: u64 = 20_000;
-/// Beyond, it is read through only if there is at least one wanted event among so many positions.
+/// A whole history over a longer span is read through only if there is at least one event among so many positions …
 const SPAN_PER_EVENT_MAX: u64 = 2_000;
+/// … and not over a span beyond this: as long as one read lasts, the broker lets nobody write.
+const WHOLE_SPAN_MAX: u64 = 200_000;
+/// Up to so many events are walked rather than that it is asked where the first of them lies.
+const WALKED_AT_ONCE_MAX: u64 = 16;
 
 impl From<AskError> for LoadError {
     fn from(error: AskError) -> Self {
@@ -87,7 +91,74 @@ fn head_of(stored: &Stored) -> Result<(Version, Position), AskError> {
     Ok((stored.version().ok_or_else(foreign)?, stored.position))
 }
 
-/// The events of a history after a version; nothing when there are more than `events_max`.
+/// How the events of a history are fetched.
+///
+/// A batched read first counts what it may have to show. From the log's start the broker knows that by heart; from
+/// anywhere else it opens block after block, between there and the subject's last or, in the log's first half, its
+/// first, and meanwhile lets nobody write. In a long log that is never worth it: a walk opens only what it needs, and
+/// holds up writers for one message at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The last event is all of it.
+    Head,
+    /// By batched reads after a position, of so many events each.
+    Through { from: Position, page: usize },
+    /// From append to append, backwards.
+    Walk,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Through { .. } => "batch",
+            Self::Walk => "walk",
+        }
+    }
+}
+
+/// How a whole history is read: in one batch, so that what is left is never counted from the middle.
+async fn whole(
+    api: &Api,
+    subject: &Subject,
+    wanted: u64,
+    position: Position,
+) -> Result<Way, LoadError> {
+    let short = |span: u64| {
+        span <= SPAN_READ_MAX || (span <= WHOLE_SPAN_MAX && span / wanted <= SPAN_PER_EVENT_MAX)
+    };
+    let page = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let from = Position(0);
+    if short(position.0) {
+        return Ok(Way::Through { from, page });
+    }
+    if wanted <= WALKED_AT_ONCE_MAX {
+        return Ok(Way::Walk);
+    }
+    // A young history in an old log.
+    let first = api.direct_next(EVENTS, subject.as_str(), from).await?;
+    let span = first.map(|first| position.0.saturating_sub(first.position.0));
+    Ok(match span.is_some_and(short) {
+        true => Way::Through { from, page },
+        false => Way::Walk,
+    })
+}
+
+/// How the events after one that was seen are read.
+fn tail(seen: Position, position: Position, newest: Position) -> Way {
+    let in_the_later_half = position.0 >= newest.0 / 2;
+    if in_the_later_half && position.0.saturating_sub(seen.0) <= SPAN_READ_MAX {
+        Way::Through {
+            from: seen,
+            page: READ_EVENTS_MAX,
+        }
+    } else {
+        Way::Walk
+    }
+}
+
+/// The events of a history after a version; nothing when there are more than `events_max`. `newest` is the newest
+/// position of the log that is known here.
 pub(crate) async fn load(
     api: &Api,
     subject: &Subject,
@@ -95,6 +166,7 @@ pub(crate) async fn load(
     seen: Option<Position>,
     freshness: Freshness,
     events_max: u64,
+    newest: Position,
 ) -> Result<Option<History>, LoadError> {
     let leader = freshness != Freshness::Any;
     let last = match freshness {
@@ -128,21 +200,18 @@ pub(crate) async fn load(
     if wanted > events_max {
         return Ok(None);
     }
-    let from = if after == Version::NONE {
-        Position(0)
+    let way = if wanted == 1 {
+        Way::Head
+    } else if after == Version::NONE {
+        whole(api, subject, wanted, position).await?
     } else {
-        seen.unwrap_or_default()
+        tail(seen.unwrap_or_default(), position, newest)
     };
-    let span = position.0.saturating_sub(from.0);
-    let events = if wanted == 1 {
-        metrics::counter!("waybill_history_reads_total", "way" => "head").increment(1);
-        vec![last]
-    } else if span <= SPAN_READ_MAX || span / wanted <= SPAN_PER_EVENT_MAX {
-        metrics::counter!("waybill_history_reads_total", "way" => "batch").increment(1);
-        through(api, subject, from, last).await?
-    } else {
-        metrics::counter!("waybill_history_reads_total", "way" => "walk").increment(1);
-        walk_back(api, subject, after, last).await?
+    metrics::counter!("waybill_history_reads_total", "way" => way.name()).increment(1);
+    let events = match way {
+        Way::Head => vec![last],
+        Way::Through { from, page } => through(api, subject, from, last, page).await?,
+        Way::Walk => walk_back(api, subject, after, last).await?,
     };
     if let (Some(first), Some(seen)) = (events.first(), seen)
         && after != Version::NONE
@@ -199,6 +268,7 @@ async fn through(
     subject: &Subject,
     after: Position,
     last: Stored,
+    page: usize,
 ) -> Result<Vec<Stored>, LoadError> {
     let mut events: Vec<Stored> = Vec::new();
     let mut reached = after;
@@ -207,7 +277,7 @@ async fn through(
     while reached < last.position {
         let from = Position(reached.0.saturating_add(1));
         let (page, _) = api
-            .direct_batch(EVENTS, subject.as_str(), from, READ_EVENTS_MAX)
+            .direct_batch(EVENTS, subject.as_str(), from, page)
             .await?;
         let before = reached;
         for stored in page {
@@ -293,7 +363,7 @@ async fn one(api: &Api, position: Position) -> Result<Stored, LoadError> {
     api.leader_at(EVENTS, position).await?.ok_or_else(missing)
 }
 
-/// The subject's earlier messages in the same batch, latest first: that far, a read through is short.
+/// The subject's earlier messages in the same batch, latest first; one by one, because there are few of them.
 async fn within_batch(
     api: &Api,
     subject: &Subject,
@@ -304,9 +374,17 @@ async fn within_batch(
         reason: "it neither expects a position nor belongs to a batch".into(),
     };
     let number = message.headers.number(BATCH_SEQUENCE).ok_or_else(broken)?;
-    let begin = Position(message.position.0.saturating_add(1).saturating_sub(number));
-    let before = Position(begin.0.saturating_sub(1));
-    let mut events = through(api, subject, before, message.clone()).await?;
+    let mut after = Position(message.position.0.saturating_sub(number));
+    let mut events = Vec::new();
+    while after < message.position {
+        let next = match api.direct_next(EVENTS, subject.as_str(), after).await? {
+            Some(stored) => Some(stored),
+            None => api.leader_next(EVENTS, subject.as_str(), after).await?,
+        };
+        let next = next.ok_or_else(broken)?;
+        after = next.position;
+        events.push(next);
+    }
     events.pop();
     events.reverse();
     if events.is_empty() {
@@ -349,4 +427,24 @@ pub(crate) async fn read(
         }
     }
     Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_is_read_through_only_where_the_broker_counts_little() {
+        let way =
+            |seen, position, newest| tail(Position(seen), Position(position), Position(newest));
+        let through = |from| Way::Through {
+            from: Position(from),
+            page: READ_EVENTS_MAX,
+        };
+        assert_eq!(way(9_900_000, 9_910_000, 10_000_000), through(9_900_000));
+        assert_eq!(way(5, 10, 0), through(5), "nothing is known of the log");
+        assert_eq!(way(9_000_000, 9_910_000, 10_000_000), Way::Walk, "long");
+        // There it counts from the history's first block on.
+        assert_eq!(way(1_000_000, 1_010_000, 10_000_000), Way::Walk);
+    }
 }

@@ -208,7 +208,9 @@ impl EventStore for JetStreamStore {
         seen: Option<Position>,
         freshness: Freshness,
     ) -> Result<History, LoadError> {
-        let loaded = load::load(&self.api, subject, after, seen, freshness, u64::MAX).await?;
+        let newest = self.guard.newest();
+        let loaded =
+            load::load(&self.api, subject, after, seen, freshness, u64::MAX, newest).await?;
         let history = loaded.unwrap_or_default();
         self.note(&history.events);
         Ok(history)
@@ -221,7 +223,11 @@ impl EventStore for JetStreamStore {
         events_max: u64,
     ) -> Result<Option<History>, LoadError> {
         let (after, seen) = (Version::NONE, None);
-        let history = load::load(&self.api, subject, after, seen, freshness, events_max).await?;
+        let newest = self.guard.newest();
+        let history = load::load(
+            &self.api, subject, after, seen, freshness, events_max, newest,
+        )
+        .await?;
         if let Some(history) = &history {
             self.note(&history.events);
         }
