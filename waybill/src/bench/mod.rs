@@ -23,6 +23,7 @@ mod saga;
 mod story;
 mod tally;
 mod times;
+mod trickle;
 
 use std::time::{Duration, Instant};
 

@@ -256,14 +256,20 @@ async fn load_reads_cold_from_snapshots_and_warm() {
             &format!("ours.cold.{events}/raw.read.{events}")
         ));
     }
-    let (idle, beside) = ("ours.appends.idle", "ours.appends.beside");
-    for id in [idle, beside] {
+    let idle = "ours.appends.idle";
+    for (id, loads) in [
+        (idle, None),
+        ("ours.appends.beside", Some("kind=snapshot")),
+        ("ours.appends.beside.whole", Some("kind=whole")),
+    ] {
         let appends = row(&report, id);
         assert_eq!(appends["latency"]["samples"], appends["count"], "{appends}");
+        if let Some(loads) = loads {
+            // Of aggregates with a past, which nobody who only appends loads.
+            assert!(appends["also"]["loads"][loads].is_u64(), "{appends}");
+            assert!(has_ratio(&report, &format!("{id}/{idle}")));
+        }
     }
-    // Aggregates of 300 events, which nobody who only appends reads.
-    assert!(row(&report, beside)["also"]["history_reads"].is_object());
-    assert!(has_ratio(&report, &format!("{beside}/{idle}")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ use crate::bench::http::client::Connection;
 use crate::bench::process::{Ready, RoleProcess};
 use crate::bench::report::{Ratio, Report, Row, Side, Wanted};
 use crate::bench::times::Times;
+use crate::bench::trickle::{Trickled, trickle};
 
 /// Products beside the hot one.
 const OTHERS: usize = 20;
@@ -127,27 +128,24 @@ async fn with(
     if !turned_away.is_empty() {
         row.also("turned_away_by_code", turned_away);
     }
-    let (meanwhile, meanwhile_for) = meanwhile?;
-    let (idle, idle_for) = idle;
-    let trickle = |id, title, times: &Times, took| {
-        let count = times.percentiles().map_or(0, |times| times.samples);
-        told(id, title, count, took, times)
-    };
     Ok(Outcome {
         crowd: row,
-        idle: trickle(
-            "ours.others.idle",
-            "ours, other products, no crowd",
-            &idle,
-            idle_for,
-        ),
-        meanwhile: trickle(
+        idle: told_of("ours.others.idle", "ours, other products, no crowd", &idle),
+        meanwhile: told_of(
             "ours.others.meanwhile",
             "ours, other products, beside the crowd",
-            &meanwhile,
-            meanwhile_for,
+            &meanwhile?,
         ),
     })
+}
+
+fn told_of(id: &str, title: &str, trickled: &Trickled) -> Row {
+    let Trickled {
+        commands,
+        took,
+        times,
+    } = trickled;
+    told(id, title, *commands, *took, times)
 }
 
 fn told(id: &str, title: &str, count: u64, took: Duration, times: &Times) -> Row {
@@ -221,32 +219,20 @@ async fn beside(
     paths: &Arc<[String]>,
     token: &Arc<str>,
     time: Duration,
-) -> anyhow::Result<(Times, Duration)> {
-    let begun = Instant::now();
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / OTHERS_RATE);
-    let mut sending = JoinSet::new();
-    for (number, path) in paths.iter().cycle().enumerate() {
-        let due = ticks.tick().await.into_std();
-        if due.saturating_duration_since(begun) >= time {
-            break;
-        }
+) -> anyhow::Result<Trickled> {
+    let send = |number: usize, _| {
         let address = Arc::clone(&addresses[number % addresses.len()]);
-        let (path, token) = (path.clone(), Arc::clone(token));
-        sending.spawn(async move {
+        let (path, token) = (paths[number % paths.len()].clone(), Arc::clone(token));
+        async move {
             let mut connection = Connection::open(&address).await?;
-            // From when it should have been sent: a sender that is late hides nothing.
             let (status, body) = connection
                 .send(Method::POST, &path, &token, receipt())
                 .await?;
             if status != StatusCode::OK {
                 bail!("{path}: {status}: {}", String::from_utf8_lossy(&body));
             }
-            anyhow::Ok(due.elapsed())
-        });
-    }
-    let mut times = Times::new()?;
-    while let Some(ended) = sending.join_next().await {
-        times.record(ended??);
-    }
-    Ok((times, begun.elapsed()))
+            Ok(())
+        }
+    };
+    trickle(OTHERS_RATE, time, send).await
 }

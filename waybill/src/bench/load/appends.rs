@@ -1,22 +1,18 @@
 //! What commands notice when others load what is in nobody's memory.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use domain::inventory::Inventory;
-use event_schema::ids::CommandId;
-use event_schema::{Actor, Metadata, Timestamp};
-use event_store::{EventStore, Executor, Stop, Work};
+use event_store::{EventStore, Executor};
 use futures::future::try_join_all;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{Restarts, load};
 use crate::bench::race::{Contestant, Sample};
-use crate::bench::raw::a_receipt;
-use crate::bench::times::Times;
+use crate::bench::trickle::{Trickled, receive, trickle};
 
 /// Aggregates that the commands go to, in turn.
 const PRODUCTS: usize = 200;
@@ -75,20 +71,15 @@ impl Loader {
 impl Contestant for Appends {
     async fn run(&mut self, about: Duration) -> anyhow::Result<Sample> {
         self.broker.restart().await?;
-        try_join_all(
-            self.products
-                .iter()
-                .map(|product| send(&self.executor, *product)),
-        )
-        .await?;
+        let products = self.products.iter();
+        try_join_all(products.map(|product| receive(&self.executor, *product))).await?;
         let loading = self.beside.as_ref().map(Loader::start);
-        let sent = trickle(
-            &self.executor,
-            &self.products,
-            self.rate,
-            about.min(ROUND_MAX),
-        )
-        .await;
+        let mut products = self.products.iter().copied().cycle();
+        let send = |_, _| {
+            let (executor, product) = (self.executor.clone(), products.next().unwrap_or_default());
+            async move { receive(&executor, product).await.map(drop) }
+        };
+        let sent = trickle(self.rate, about.min(ROUND_MAX), send).await;
         if let Some(loading) = loading {
             if loading.is_finished() {
                 loading.await?.context("loading beside the appends")?;
@@ -96,52 +87,15 @@ impl Contestant for Appends {
                 loading.abort();
             }
         }
-        sent
+        let Trickled {
+            commands,
+            took,
+            times,
+        } = sent?;
+        Ok(Sample {
+            took,
+            amounts: vec![("commands", commands)],
+            times: Some(times),
+        })
     }
-}
-
-async fn trickle(
-    executor: &Executor,
-    products: &[Uuid],
-    rate: u32,
-    time: Duration,
-) -> anyhow::Result<Sample> {
-    let (begun, mut times) = (Instant::now(), Times::new()?);
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
-    // A late tick is made up for at once, and counts from when it was due.
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
-    let mut sending: JoinSet<anyhow::Result<Duration>> = JoinSet::new();
-    for product in products.iter().copied().cycle() {
-        let due = ticks.tick().await.into_std();
-        if due.saturating_duration_since(begun) >= time {
-            break;
-        }
-        let executor = executor.clone();
-        sending.spawn(async move {
-            send(&executor, product).await?;
-            Ok(due.elapsed())
-        });
-        while let Some(ended) = sending.try_join_next() {
-            times.record(ended??);
-        }
-    }
-    while let Some(ended) = sending.join_next().await {
-        times.record(ended??);
-    }
-    let commands = times.percentiles().map_or(0, |told| told.samples);
-    Ok(Sample {
-        took: begun.elapsed(),
-        amounts: vec![("commands", commands)],
-        times: Some(times),
-    })
-}
-
-async fn send(executor: &Executor, product: Uuid) -> anyhow::Result<()> {
-    let metadata = Metadata::new(CommandId(Uuid::now_v7()), Actor::system(), Timestamp::now());
-    let decide = |work: &mut Work| {
-        work.decide::<Inventory>(product, a_receipt())?;
-        Ok::<_, Stop<domain::inventory::Rejection>>(())
-    };
-    executor.execute(metadata, None, decide).await?;
-    Ok(())
 }

@@ -24,8 +24,8 @@ const AGGREGATES_OF_A_SIZE_MAX: u32 = 40;
 const OTHERS: usize = 1_000;
 /// So many neighbours in the log are appended by one command, and so many commands are under way: a long log takes its
 /// time, and how it was written makes no difference to who reads it.
-const TOGETHER: usize = 16;
-const AT_ONCE: usize = 32;
+const TOGETHER: usize = 64;
+const AT_ONCE: usize = 16;
 /// So much of the time may be spent on making the log.
 const SHARE_OF_TIME: f64 = 0.6;
 /// Shorter histories get no snapshot.

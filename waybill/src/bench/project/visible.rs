@@ -6,18 +6,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use event_schema::Position;
-use event_schema::ids::CommandId;
-use event_schema::{Actor, Metadata, Timestamp};
-use event_store::{Executor, Stop, Work};
+use event_store::Executor;
 use sqlx::PgPool;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::catch_up::CatchUp;
-use crate::bench::raw::a_receipt;
 use crate::bench::report::{Row, Side};
 use crate::bench::times::Times;
+use crate::bench::trickle::{Trickled, receive, trickle};
 
 /// The projection whose rows the commands change.
 const PROJECTION: &str = "inventory";
@@ -41,7 +38,7 @@ pub async fn measure(
     let running = worker.start(projector::worker_pool(pool));
     let end = executor.store().end().await?.position;
     let seen = match worker.reached(end).await {
-        Ok(()) => trickle(pool, executor, rate, time).await,
+        Ok(()) => watched(pool, executor, rate, time).await,
         Err(error) => Err(error),
     };
     running.end().await?;
@@ -82,7 +79,7 @@ struct Seen {
     from_answer: Times,
 }
 
-async fn trickle(
+async fn watched(
     pool: &PgPool,
     executor: &Executor,
     rate: u32,
@@ -90,37 +87,23 @@ async fn trickle(
 ) -> anyhow::Result<Seen> {
     let products: Vec<Uuid> = (0..PRODUCTS).map(|_| Uuid::now_v7()).collect();
     for product in &products {
-        send(executor, *product).await?;
+        receive(executor, *product).await?;
     }
     let waiting = Waiting::default();
     let (all_sent, sent) = watch::channel(false);
     let looking = tokio::spawn(look(pool.clone(), Arc::clone(&waiting), sent));
-    let begun = Instant::now();
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
-    // A late tick is made up for at once, and counts from when it was due.
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
-    let (mut commands, mut sending) = (0, JoinSet::new());
-    for product in products.iter().copied().cycle() {
-        let due = ticks.tick().await.into_std();
-        if due.saturating_duration_since(begun) >= time {
-            break;
-        }
+    let mut products = products.iter().copied().cycle();
+    let sent = trickle(rate, time, |_, due| {
+        let product = products.next().unwrap_or_default();
         let (executor, waiting) = (executor.clone(), Arc::clone(&waiting));
-        sending.spawn(async move {
-            let position = send(&executor, product).await?;
+        async move {
+            let position = receive(&executor, product).await?;
             let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.insert(position, (due, Instant::now()));
-            anyhow::Ok(())
-        });
-        commands += 1;
-        while let Some(ended) = sending.try_join_next() {
-            ended??;
+            Ok(())
         }
-    }
-    while let Some(ended) = sending.join_next().await {
-        ended??;
-    }
-    let took = begun.elapsed();
+    });
+    let Trickled { commands, took, .. } = sent.await?;
     all_sent.send_replace(true);
     let (from_command, from_answer) = looking.await??;
     Ok(Seen {
@@ -129,15 +112,6 @@ async fn trickle(
         from_command,
         from_answer,
     })
-}
-
-async fn send(executor: &Executor, product: Uuid) -> anyhow::Result<Position> {
-    let metadata = Metadata::new(CommandId(Uuid::now_v7()), Actor::system(), Timestamp::now());
-    let decide = |work: &mut Work| {
-        work.decide::<domain::inventory::Inventory>(product, a_receipt())?;
-        Ok::<_, Stop<domain::inventory::Rejection>>(())
-    };
-    Ok(executor.execute(metadata, None, decide).await?.position)
 }
 
 /// Asks the database what a query would see: rows and checkpoint are committed together.
