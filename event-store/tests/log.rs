@@ -18,7 +18,7 @@ use uuid::Uuid;
 use broker::Broker;
 use event_schema::{Position, Version};
 use event_store::conformance::ledger::{Command, Event, Ledger, Rejection};
-use event_store::conformance::{Place, group_of, ledger_subject, metadata, next};
+use event_store::conformance::{Place, group_of, ledger_subject, metadata, next, wait_until};
 use event_store::{Executor, Freshness, JetStreamStore, LoadError, Stop, SubscribeError, topology};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -227,4 +227,53 @@ async fn a_command_over_many_aggregates_is_one_group_and_one_batch() {
             .all(|event| event.metadata == events[0].metadata)
     );
     assert_eq!(opened.versions.len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_far_behind_gets_every_event_once_and_learns_when_he_has_caught_up() {
+    let broker = Broker::start().await;
+    let (store, client) = (broker.open().await, broker.client().await);
+    let id = Uuid::now_v7();
+    store
+        .append(group_of(&[(id, 0, &[Event::Opened])]))
+        .await
+        .unwrap();
+    // More records than events, and what comes last is no event.
+    let mut expected = 1;
+    for (round, records) in (1_u64..).zip([9_000, 4_000, 3_000]) {
+        for n in 0..records {
+            let subject = format!("done.filler-{round}-{n}");
+            client.publish(subject, "x".into()).await.unwrap();
+        }
+        client.flush().await.unwrap();
+        expected += records;
+        let begun = Instant::now();
+        while store.end().await.unwrap().position.0 < expected {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        expected += 1;
+        store
+            .append(group_of(&[(id, round, &[Event::Added(1)])]))
+            .await
+            .unwrap();
+    }
+    for n in 0..2_000 {
+        let subject = format!("done.last-{n}");
+        client.publish(subject, "x".into()).await.unwrap();
+    }
+    client.flush().await.unwrap();
+
+    let reader = broker.open().await;
+    let mut subscription = reader.subscribe(Position(0), &["evt.>"]).await.unwrap();
+    let events = next(&mut subscription, 4).await;
+    let versions: Vec<u64> = events.iter().map(|event| event.version.0).collect();
+    assert_eq!(versions, [1, 2, 3, 4]);
+    wait_until("it has caught up", || subscription.caught_up()).await;
+    store
+        .append(group_of(&[(id, 4, &[Event::Added(1)])]))
+        .await
+        .unwrap();
+    assert_eq!(next(&mut subscription, 1).await[0].version, Version(5));
+    wait_until("it has caught up again", || subscription.caught_up()).await;
 }

@@ -37,8 +37,8 @@ pub(crate) struct Warm {
     /// Where the event `version` is; unknown while it is on its way, and before the first one.
     pub(crate) position: Option<Position>,
     pub(crate) origin: Option<Origin>,
-    /// The version that the stored snapshot has; 0 without one.
-    pub(crate) snapshot: Version,
+    /// Which event the stored snapshot stands for; none without one.
+    pub(crate) snapshot: Option<(Version, Position)>,
     /// Set while events of this process are on their way: fires (or is dropped) when their fate is known.
     pub(crate) pending: Option<watch::Receiver<()>>,
     /// The event `version` while it is on its way: another writer's history may reach the same version instead.
@@ -53,7 +53,7 @@ impl Warm {
             version: Version::NONE,
             position: None,
             origin: None,
-            snapshot: Version::NONE,
+            snapshot: None,
             pending: None,
             on_its_way: None,
         }
@@ -70,6 +70,23 @@ impl Warm {
 
     pub(crate) fn is_pending(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// What reading this state back would take after the snapshot, or without one: so many events, from so many
+    /// positions of the log.
+    pub(crate) fn since_snapshot(&self) -> (u64, u64) {
+        let (version, from) = match (self.snapshot, &self.origin) {
+            (Some((version, position)), _) => (version, Some(position)),
+            (None, origin) => (
+                Version::NONE,
+                origin.as_ref().and_then(|origin| origin.position),
+            ),
+        };
+        let span = self
+            .position
+            .zip(from)
+            .map_or(0, |(to, from)| to.0.saturating_sub(from.0));
+        (self.version.0.saturating_sub(version.0), span)
     }
 }
 
@@ -160,9 +177,9 @@ impl Cache {
         Some(warm.clone())
     }
 
-    pub(crate) fn note_snapshot(&self, subject: &Subject, version: Version) {
+    pub(crate) fn note_snapshot(&self, subject: &Subject, place: Option<(Version, Position)>) {
         if let Some(warm) = self.states().peek_mut(subject) {
-            warm.snapshot = warm.snapshot.max(version);
+            warm.snapshot = warm.snapshot.max(place);
         }
     }
 }

@@ -74,7 +74,7 @@ impl StoredSnapshot {
                 command_hash: self.command_hash,
                 position: Some(self.begins),
             }),
-            snapshot: self.version,
+            snapshot: Some((self.version, self.position)),
             pending: None,
             on_its_way: None,
         })

@@ -27,8 +27,13 @@ const LOADS_AT_ONCE: usize = 16;
 const PENDING_WAIT_MAX: Duration = Duration::from_secs(25);
 /// A state is put aside each time its history has grown by so many events …
 const SNAPSHOT_EVERY_EVENTS: u64 = 256;
-/// … and when it leaves the cache, if reading it back would take at least so many.
+/// … or by a few over so many positions of the log: each of them is read back from a block of its own …
+const SNAPSHOT_SCATTERED_SPAN: u64 = 100_000;
+const SNAPSHOT_SCATTERED_EVENTS_MIN: u64 = 8;
+/// … and when it leaves the cache, if reading it back would take at least so many events.
 const SNAPSHOT_LEAVING_EVENTS_MIN: u64 = 8;
+/// Scattered events that were read back once are not read a second time, if there are so many.
+const SNAPSHOT_READ_EVENTS_MIN: u64 = 2;
 /// Most snapshots being written at once; what comes on top is left out, which only costs time later.
 const SNAPSHOT_WRITERS_MAX: usize = 8;
 
@@ -169,9 +174,9 @@ impl Shared {
     async fn keep(&self, subject: &Subject, warm: Warm) -> Result<Warm, LoadError> {
         self.store.is_ours(false).await?;
         if let Some((left, state)) = self.cache.put_loaded(subject.clone(), warm.clone()) {
-            self.put_aside(left, state, SNAPSHOT_LEAVING_EVENTS_MIN);
+            self.put_aside(left, state, Occasion::Left);
         }
-        self.put_aside(subject.clone(), warm.clone(), SNAPSHOT_EVERY_EVENTS);
+        self.put_aside(subject.clone(), warm.clone(), Occasion::Read);
         Ok(warm)
     }
 
@@ -209,19 +214,23 @@ impl Shared {
             .ok()
     }
 
-    /// Writes a snapshot in the background when the history has grown by so many events since the last one.
-    fn put_aside(self: &Shared, subject: Subject, warm: Warm, events_min: u64) {
-        let grown = warm.version.0.saturating_sub(warm.snapshot.0);
+    /// Writes a snapshot in the background when that spares more than it costs.
+    fn put_aside(self: &Shared, subject: Subject, warm: Warm, occasion: Occasion) {
         let Some((_, id)) = subject.aggregate() else {
             return;
         };
-        if warm.is_pending() || grown < events_min {
+        let (events, span) = warm.since_snapshot();
+        // Short ones are read whole, without a look for a snapshot.
+        let is_short = warm.version.0 <= SNAPSHOT_LEAVING_EVENTS_MIN;
+        let span = if is_short { 0 } else { span };
+        if warm.is_pending() || !occasion.calls_for_a_snapshot(events, span) {
             return;
         }
         let Ok(permit) = Arc::clone(&self.snapshot_writers).try_acquire_owned() else {
             return;
         };
-        self.cache.note_snapshot(&subject, warm.version);
+        self.cache
+            .note_snapshot(&subject, warm.position.map(|at| (warm.version, at)));
         let (store, log) = (Arc::clone(&self.store), self.log.get().cloned());
         tokio::spawn(async move {
             let log = match log {
@@ -277,7 +286,7 @@ impl Shared {
                 },
             );
             if let Some((left, state)) = left {
-                self.put_aside(left, state, SNAPSHOT_LEAVING_EVENTS_MIN);
+                self.put_aside(left, state, Occasion::Left);
             }
         }
         drop(held);
@@ -307,6 +316,31 @@ impl Shared {
             None => warm.version == Version::NONE,
         };
         Ok(heads.len() == read.len() && heads.iter().zip(read).all(same))
+    }
+}
+
+/// Why a state may be put aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// Its history has grown here.
+    Grown,
+    /// It leaves the cache.
+    Left,
+    /// It was read back from the log.
+    Read,
+}
+
+impl Occasion {
+    /// Whether it is to be, with so many events after the last snapshot, over so many positions.
+    fn calls_for_a_snapshot(self, events: u64, span: u64) -> bool {
+        let scattered = |events_min| span >= SNAPSHOT_SCATTERED_SPAN && events >= events_min;
+        match self {
+            Self::Grown => {
+                events >= SNAPSHOT_EVERY_EVENTS || scattered(SNAPSHOT_SCATTERED_EVENTS_MIN)
+            }
+            Self::Left => events >= SNAPSHOT_LEAVING_EVENTS_MIN,
+            Self::Read => events >= SNAPSHOT_EVERY_EVENTS || scattered(SNAPSHOT_READ_EVENTS_MIN),
+        }
     }
 }
 
@@ -379,7 +413,7 @@ async fn settled(
         match last {
             Some(last) => {
                 if let Some(warm) = shared.cache.confirm(subject, before.version, last, *event) {
-                    shared.put_aside(subject.clone(), warm, SNAPSHOT_EVERY_EVENTS);
+                    shared.put_aside(subject.clone(), warm, Occasion::Grown);
                 }
             }
             None => shared.cache.retract(subject, before, *event),
@@ -395,5 +429,28 @@ pub(super) async fn settle(warm: &mut Warm) {
     if let Some(pending) = &mut warm.pending {
         // An error is the news: the sender is dropped when the outcome is in the cache.
         let _outcome = timeout(PENDING_WAIT_MAX, pending.changed()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Occasion::{Grown, Left, Read};
+
+    #[test]
+    fn a_state_is_put_aside_when_reading_it_back_would_cost_more() {
+        for (occasion, events, span, expected) in [
+            (Grown, 255, 99_999, false),
+            (Grown, 256, 300, true),
+            (Grown, 8, 100_000, true),
+            (Grown, 7, 5_000_000, false),
+            (Left, 7, 5_000_000, false),
+            (Left, 8, 8, true),
+            (Read, 255, 99_999, false),
+            (Read, 2, 100_000, true),
+            (Read, 1, 5_000_000, false),
+        ] {
+            let due = occasion.calls_for_a_snapshot(events, span);
+            assert_eq!(due, expected, "{occasion:?} {events} {span}");
+        }
     }
 }
