@@ -388,17 +388,27 @@ impl Api {
             .await
     }
 
+    /// One message from whichever server is nearest; none when that one has no such message.
+    async fn direct(
+        &self,
+        stream: &str,
+        query: serde_json::Value,
+    ) -> Result<Option<Stored>, AskError> {
+        let body = query.to_string();
+        let message = self
+            .request(format!("$JS.API.DIRECT.GET.{stream}"), None, body.into())
+            .await?;
+        direct(message)
+    }
+
     /// The last message of a subject, from whichever server is nearest; may be stale.
     pub(crate) async fn direct_last(
         &self,
         stream: &str,
         subject: &str,
     ) -> Result<Option<Stored>, AskError> {
-        let body = serde_json::json!({ "last_by_subj": subject }).to_string();
-        let message = self
-            .request(format!("$JS.API.DIRECT.GET.{stream}"), None, body.into())
-            .await?;
-        direct(message)
+        self.direct(stream, serde_json::json!({ "last_by_subj": subject }))
+            .await
     }
 
     /// The message at a position, from whichever server is nearest; may be missing there.
@@ -407,11 +417,8 @@ impl Api {
         stream: &str,
         position: Position,
     ) -> Result<Option<Stored>, AskError> {
-        let body = serde_json::json!({ "seq": position.0 }).to_string();
-        let message = self
-            .request(format!("$JS.API.DIRECT.GET.{stream}"), None, body.into())
-            .await?;
-        direct(message)
+        self.direct(stream, serde_json::json!({ "seq": position.0 }))
+            .await
     }
 
     /// The first message of a subject after a position, from whichever server is nearest; may be missing there.
@@ -422,11 +429,11 @@ impl Api {
         after: Position,
     ) -> Result<Option<Stored>, AskError> {
         let from = after.0.saturating_add(1);
-        let body = serde_json::json!({ "seq": from, "next_by_subj": subject }).to_string();
-        let message = self
-            .request(format!("$JS.API.DIRECT.GET.{stream}"), None, body.into())
-            .await?;
-        direct(message)
+        self.direct(
+            stream,
+            serde_json::json!({ "seq": from, "next_by_subj": subject }),
+        )
+        .await
     }
 
     /// Messages that match a pattern, in order from a position on, from whichever server is nearest; and how many
