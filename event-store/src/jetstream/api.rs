@@ -212,6 +212,24 @@ pub(crate) fn answer<T: DeserializeOwned>(payload: &[u8]) -> Result<T, AskError>
     serde_json::from_slice(payload).map_err(unreadable)
 }
 
+/// Which message is meant, spelt for the leader and for direct reads alike.
+mod query {
+    use event_schema::Position;
+    use serde_json::{Value, json};
+
+    pub(super) fn last(subject: &str) -> Value {
+        json!({ "last_by_subj": subject })
+    }
+
+    pub(super) fn next(subject: &str, after: Position) -> Value {
+        json!({ "seq": after.0.saturating_add(1), "next_by_subj": subject })
+    }
+
+    pub(super) fn at(position: Position) -> Value {
+        json!({ "seq": position.0 })
+    }
+}
+
 /// What the broker can be asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
@@ -359,8 +377,7 @@ impl Api {
         stream: &str,
         subject: &str,
     ) -> Result<Option<Stored>, AskError> {
-        self.leader(stream, serde_json::json!({ "last_by_subj": subject }))
-            .await
+        self.leader(stream, query::last(subject)).await
     }
 
     /// The first message of a subject after a position, from the leader.
@@ -370,12 +387,7 @@ impl Api {
         subject: &str,
         after: Position,
     ) -> Result<Option<Stored>, AskError> {
-        let from = after.0.saturating_add(1);
-        self.leader(
-            stream,
-            serde_json::json!({ "seq": from, "next_by_subj": subject }),
-        )
-        .await
+        self.leader(stream, query::next(subject, after)).await
     }
 
     /// The message at a position, from the leader.
@@ -384,8 +396,7 @@ impl Api {
         stream: &str,
         position: Position,
     ) -> Result<Option<Stored>, AskError> {
-        self.leader(stream, serde_json::json!({ "seq": position.0 }))
-            .await
+        self.leader(stream, query::at(position)).await
     }
 
     /// One message from whichever server is nearest; none when that one has no such message.
@@ -407,8 +418,7 @@ impl Api {
         stream: &str,
         subject: &str,
     ) -> Result<Option<Stored>, AskError> {
-        self.direct(stream, serde_json::json!({ "last_by_subj": subject }))
-            .await
+        self.direct(stream, query::last(subject)).await
     }
 
     /// The message at a position, from whichever server is nearest; may be missing there.
@@ -417,8 +427,7 @@ impl Api {
         stream: &str,
         position: Position,
     ) -> Result<Option<Stored>, AskError> {
-        self.direct(stream, serde_json::json!({ "seq": position.0 }))
-            .await
+        self.direct(stream, query::at(position)).await
     }
 
     /// The first message of a subject after a position, from whichever server is nearest; may be missing there.
@@ -428,12 +437,7 @@ impl Api {
         subject: &str,
         after: Position,
     ) -> Result<Option<Stored>, AskError> {
-        let from = after.0.saturating_add(1);
-        self.direct(
-            stream,
-            serde_json::json!({ "seq": from, "next_by_subj": subject }),
-        )
-        .await
+        self.direct(stream, query::next(subject, after)).await
     }
 
     /// Messages that match a pattern, in order from a position on, from whichever server is nearest; and how many
