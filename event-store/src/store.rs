@@ -301,8 +301,13 @@ pub trait EventStore: Send + Sync + 'static {
         std::future::pending().await
     }
 
-    /// The event at a position.
+    /// The event at a position, from the leader.
     async fn at(&self, position: Position) -> Result<Option<Recorded>, LoadError>;
+
+    /// An event that was seen at a position before. Of what is stored nothing changes, so whoever is nearest may answer.
+    async fn seen_at(&self, position: Position) -> Result<Option<Recorded>, LoadError> {
+        self.at(position).await
+    }
 
     /// Everything after a position that matches one of the patterns: in order, live, without a gap.
     async fn subscribe(&self, after: Position, filters: &[&str])

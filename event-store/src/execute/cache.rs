@@ -36,6 +36,8 @@ pub(crate) struct Warm {
     pub(crate) version: Version,
     /// Where the event `version` is; unknown while it is on its way, and before the first one.
     pub(crate) position: Option<Position>,
+    /// The log was asked when it had reached this position, and had nothing newer.
+    pub(crate) checked_to: Option<Position>,
     pub(crate) origin: Option<Origin>,
     /// Which event the stored snapshot stands for; none without one.
     pub(crate) snapshot: Option<(Version, Position)>,
@@ -52,10 +54,39 @@ impl Warm {
             state: (kind.initial)(),
             version: Version::NONE,
             position: None,
+            checked_to: None,
             origin: None,
             snapshot: None,
             pending: None,
             on_its_way: None,
+        }
+    }
+
+    /// Whether nothing up to a position is missing in it.
+    pub(crate) fn covers(&self, position: Position) -> bool {
+        self.position >= Some(position) || self.checked_to >= Some(position)
+    }
+
+    /// The same once its last event is in the log.
+    fn stored(&self, begins_here: bool, (version, position): (Version, Position)) -> Self {
+        let mut stored = Self {
+            version,
+            position: Some(position),
+            pending: None,
+            on_its_way: None,
+            ..self.clone()
+        };
+        stored.begin_at(begins_here, (version, position));
+        stored
+    }
+
+    /// Fills in where a history begins, once that is known.
+    fn begin_at(&mut self, begins_here: bool, (version, position): (Version, Position)) {
+        if let Some(origin) = self.origin.as_mut().filter(|_| begins_here) {
+            let events = version.0.saturating_sub(1);
+            origin
+                .position
+                .get_or_insert(Position(position.0.saturating_sub(events)));
         }
     }
 
@@ -90,40 +121,63 @@ impl Warm {
     }
 }
 
+/// What is kept of one history.
+struct Kept {
+    /// The newest that was decided here or loaded.
+    warm: Warm,
+    /// While that is on its way: the newest that is in the log for certain.
+    stored: Option<Warm>,
+}
+
 /// The bounded cache.
-pub(crate) struct Cache(Mutex<LruCache<Subject, Warm>>);
+pub(crate) struct Cache(Mutex<LruCache<Subject, Kept>>);
 
 impl Cache {
     pub(crate) fn new(states_max: NonZeroUsize) -> Self {
         Self(Mutex::new(LruCache::new(states_max)))
     }
 
-    fn states(&self) -> MutexGuard<'_, LruCache<Subject, Warm>> {
+    fn states(&self) -> MutexGuard<'_, LruCache<Subject, Kept>> {
         // Every operation below is one call of the cache, so a panic elsewhere cannot leave it half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self, subject: &Subject, kind: &Kind) -> Option<Warm> {
-        self.states()
-            .get(subject)
-            .filter(|warm| warm.kind.type_id == kind.type_id)
-            .cloned()
+        let mut states = self.states();
+        let warm = &states.get(subject)?.warm;
+        (warm.kind.type_id == kind.type_id).then(|| warm.clone())
+    }
+
+    /// The newest state that is in the log for certain.
+    pub(crate) fn stored(&self, subject: &Subject, kind: &Kind) -> Option<Warm> {
+        let mut states = self.states();
+        let kept = states.get(subject)?;
+        let stored = match kept.warm.is_pending() {
+            true => kept.stored.as_ref()?,
+            false => &kept.warm,
+        };
+        (stored.kind.type_id == kind.type_id).then(|| stored.clone())
     }
 
     /// Keeps what was decided, which is newer than anything loaded; gives back the state that had to leave for it.
     pub(crate) fn put(&self, subject: Subject, warm: Warm) -> Option<(Subject, Warm)> {
-        put(&mut self.states(), subject, warm)
+        let mut states = self.states();
+        let stored = states.peek_mut(&subject).and_then(Kept::take_stored);
+        put(&mut states, subject, Kept { warm, stored })
     }
 
     /// Keeps what was loaded, unless a newer state is there already.
     pub(crate) fn put_loaded(&self, subject: Subject, warm: Warm) -> Option<(Subject, Warm)> {
         let mut states = self.states();
-        let newer =
-            |kept: &Warm| kept.kind.type_id == warm.kind.type_id && kept.version > warm.version;
-        if states.peek(&subject).is_some_and(newer) {
+        if let Some(kept) = states.peek_mut(&subject)
+            && kept.warm.kind.type_id == warm.kind.type_id
+            && kept.warm.version > warm.version
+        {
+            kept.is_stored(warm);
             return None;
         }
-        put(&mut states, subject, warm)
+        let stored = None;
+        put(&mut states, subject, Kept { warm, stored })
     }
 
     pub(crate) fn forget(&self, subject: &Subject) {
@@ -131,66 +185,88 @@ impl Cache {
     }
 
     /// The event `last` of this process and those with it did not (surely) reach the log: takes back what was built on
-    /// them. What is there may be built on others by now; then forgetting it costs a load and nothing else.
+    /// them. What is there may be built on others by now; then it goes back to what is in the log.
     pub(crate) fn retract(&self, subject: &Subject, before: &Warm, last: Uuid) {
         let mut states = self.states();
-        let Some(warm) = states.peek(subject).filter(|warm| warm.is_pending()) else {
+        let Some(kept) = states
+            .peek_mut(subject)
+            .filter(|kept| kept.warm.is_pending())
+        else {
             return;
         };
-        if before.is_pending() || warm.on_its_way != Some(last) {
+        if let Some(stored) = kept.stored.take() {
+            kept.warm = stored;
+        } else if before.is_pending() || kept.warm.on_its_way != Some(last) {
             states.pop(subject);
         } else {
-            states.push(subject.clone(), before.clone());
+            kept.warm = before.clone();
         }
     }
 
-    /// Events of this process have reached the log, the last of them `event`: fills in what only the log knows. Gives
-    /// back the state when it is the confirmed one. One of the same version may be another: two that were decided on
-    /// the same state are both there for a while, and the log takes one.
+    /// Events of this process have reached the log, the last of them at `last`: fills in what only the log knows.
+    /// `before` and `decided` are the states without and with them. Gives back the confirmed state, unless a newer one is
+    /// in the log. What is kept of the same version may be another: two that were decided on the same state are both
+    /// there for a while, and the log takes one.
     pub(crate) fn confirm(
         &self,
         subject: &Subject,
         before: Version,
         last: (Version, Position),
-        event: Uuid,
+        decided: &Warm,
     ) -> Option<Warm> {
         let mut states = self.states();
-        let warm = states.peek_mut(subject)?;
-        let (version, position) = last;
-        if warm.version < version {
-            return None;
+        let kept = states.peek_mut(subject)?;
+        let begins_here = before == Version::NONE;
+        kept.warm.begin_at(begins_here, last);
+        let mut stored = decided.stored(begins_here, last);
+        stored.snapshot = stored.snapshot.max(kept.warm.snapshot);
+        if kept.warm.is_pending() && kept.warm.on_its_way != decided.on_its_way {
+            return kept.is_stored(stored.clone()).then_some(stored);
         }
-        if before == Version::NONE
-            && let Some(origin) = &mut warm.origin
-        {
-            let events = version.0.saturating_sub(1);
-            origin
-                .position
-                .get_or_insert(Position(position.0.saturating_sub(events)));
+        if kept.warm.is_pending() || kept.warm.version < stored.version {
+            kept.warm = stored.clone();
+            kept.stored = None;
+            return Some(stored);
         }
-        if warm.version != version || warm.on_its_way != Some(event) {
-            return None;
-        }
-        warm.position = Some(position);
-        warm.pending = None;
-        warm.on_its_way = None;
-        Some(warm.clone())
+        None
     }
 
     pub(crate) fn note_snapshot(&self, subject: &Subject, place: Option<(Version, Position)>) {
-        if let Some(warm) = self.states().peek_mut(subject) {
-            warm.snapshot = warm.snapshot.max(place);
+        if let Some(kept) = self.states().peek_mut(subject) {
+            kept.warm.snapshot = kept.warm.snapshot.max(place);
         }
     }
 }
 
+impl Kept {
+    fn take_stored(&mut self) -> Option<Warm> {
+        match self.warm.is_pending() {
+            true => self.stored.take(),
+            false => Some(self.warm.clone()),
+        }
+    }
+
+    /// This state is in the log, below what is on its way; false when a newer one is known to be.
+    fn is_stored(&mut self, warm: Warm) -> bool {
+        let newer = self.warm.is_pending()
+            && self
+                .stored
+                .as_ref()
+                .is_none_or(|known| known.version <= warm.version);
+        if newer {
+            self.stored = Some(warm);
+        }
+        newer
+    }
+}
+
 fn put(
-    states: &mut LruCache<Subject, Warm>,
+    states: &mut LruCache<Subject, Kept>,
     subject: Subject,
-    warm: Warm,
+    kept: Kept,
 ) -> Option<(Subject, Warm)> {
-    let (left, state) = states.push(subject.clone(), warm)?;
-    (left != subject).then_some((left, state))
+    let (left, kept) = states.push(subject.clone(), kept)?;
+    (left != subject).then_some((left, kept.warm))
 }
 
 #[cfg(test)]
@@ -233,17 +309,16 @@ mod tests {
         cache.put(ledger(), on_its_way(10, 1));
         // Decided on the same state by a command that could not see the first; the log takes the first.
         cache.put(ledger(), on_its_way(20, 2));
-        assert!(
-            cache
-                .confirm(&ledger(), Version(2), place, Uuid::from_u128(1))
-                .is_none()
-        );
+        let stored = cache.confirm(&ledger(), Version(2), place, &on_its_way(10, 1));
+        assert_eq!(stored.as_ref().map(total), Some(10));
         let kept = cache.get(&ledger(), &kind).unwrap();
         assert!(kept.is_pending() && kept.seen() == Seen::OnItsWay(Uuid::from_u128(2)));
+        assert_eq!(total(&cache.stored(&ledger(), &kind).unwrap()), 10);
 
         let before = Warm::nothing(kind);
         cache.retract(&ledger(), &before, Uuid::from_u128(2));
-        assert_eq!(cache.get(&ledger(), &kind).unwrap().version, Version::NONE);
+        let kept = cache.get(&ledger(), &kind).unwrap();
+        assert_eq!((total(&kept), kept.seen()), (10, Seen::At(Position(70))));
     }
 
     #[test]
@@ -251,9 +326,54 @@ mod tests {
         let cache = Cache::new(FIVE);
         cache.put(ledger(), on_its_way(10, 1));
         let place = (Version(3), Position(70));
-        let stored = cache.confirm(&ledger(), Version(2), place, Uuid::from_u128(1));
+        let stored = cache.confirm(&ledger(), Version(2), place, &on_its_way(10, 1));
         assert_eq!(stored.as_ref().map(total), Some(10));
         assert_eq!(stored.unwrap().seen(), Seen::At(Position(70)));
+    }
+
+    #[test]
+    fn what_fails_falls_back_to_what_is_in_the_log_and_not_to_nothing() {
+        let cache = Cache::new(FIVE);
+        let (kind, next) = (Kind::of::<Ledger>(), |total, version, event| Warm {
+            version: Version(version),
+            ..on_its_way(total, event)
+        });
+        let stored = |cache: &Cache| cache.stored(&ledger(), &kind).as_ref().map(total);
+        cache.put(ledger(), next(10, 3, 1));
+        assert_eq!(
+            stored(&cache),
+            None,
+            "nothing of it is known to be in the log"
+        );
+        let place = (Version(3), Position(70));
+        cache.confirm(&ledger(), Version(2), place, &next(10, 3, 1));
+        // Three more ride on each other; the log takes the first of them.
+        for (total, version, event) in [(20, 4, 2), (30, 5, 3), (40, 6, 4)] {
+            cache.put(ledger(), next(total, version, event));
+        }
+        assert_eq!(stored(&cache), Some(10));
+        let place = (Version(4), Position(71));
+        cache.confirm(&ledger(), Version(3), place, &next(20, 4, 2));
+        assert_eq!(
+            stored(&cache),
+            Some(20),
+            "it is shown before the others are known"
+        );
+        assert_eq!(total(&cache.get(&ledger(), &kind).unwrap()), 40);
+        cache.retract(&ledger(), &next(20, 4, 2), Uuid::from_u128(3));
+        cache.retract(&ledger(), &next(30, 5, 3), Uuid::from_u128(4));
+        let kept = cache.get(&ledger(), &kind).unwrap();
+        assert_eq!((total(&kept), kept.seen()), (20, Seen::At(Position(71))));
+    }
+
+    #[test]
+    fn what_was_looked_through_up_to_a_position_covers_it() {
+        let warm = Warm {
+            checked_to: Some(Position(90)),
+            ..on_its_way(10, 1).stored(false, (Version(3), Position(70)))
+        };
+        assert!(warm.covers(Position(70)) && warm.covers(Position(90)));
+        assert!(!warm.covers(Position(91)));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::topology::EVENTS;
 use cache::{WARM_STATES_MAX, Warm};
 use kind::Kind;
 use locks::Held;
-use states::{Shared, settle};
+use states::Shared;
 use work::{Decided, Need};
 
 pub use answers::{Claim, Halt, Once, Refusal, Release, Stop};
@@ -137,19 +137,9 @@ impl Executor {
         freshness: Freshness,
     ) -> Result<Loaded<D>, LoadError> {
         let subject = Subject::history(D::Event::AGGREGATE, id);
-        let need = Need {
-            kind: Kind::of::<D>(),
-            presumed_new: false,
-        };
-        let mut warm = self.shared.warm(&subject, need, freshness, None).await?;
-        if warm.is_pending() {
-            // What is on its way to the log is not shown to anybody yet.
-            settle(&mut warm).await;
-            warm = self
-                .shared
-                .warm(&subject, need, Freshness::Leader, None)
-                .await?;
-        }
+        // What is on its way to the log is not shown to anybody yet.
+        let kind = Kind::of::<D>();
+        let warm = self.shared.stored(&subject, kind, freshness).await?;
         let state = warm.state.downcast().map_err(|_| LoadError::Corrupt {
             place: subject.to_string(),
             reason: "its state is of another kind".into(),

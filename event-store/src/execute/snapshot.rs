@@ -69,6 +69,7 @@ impl StoredSnapshot {
             state: (kind.restore)(&self.state).ok()?,
             version: self.version,
             position: Some(self.position),
+            checked_to: None,
             origin: Some(Origin {
                 command_id: self.command_id,
                 command_hash: self.command_hash,

@@ -81,28 +81,24 @@ impl Shared {
         freshness: Freshness,
         moved: Option<Version>,
     ) -> Result<Warm, LoadError> {
+        // What is on its way was decided here. If it misses something that is in the log it will be refused, and whatever
+        // is decided on it with it: nothing comes of a state that is too old.
+        let enough = |warm: &Warm| {
+            (is_enough(warm, freshness) || (warm.is_pending() && freshness != Freshness::Leader))
+                && moved.is_none_or(|moved| warm.version >= moved)
+        };
         let mut cached = self.cache.get(subject, &kind);
-        if let Some(warm) = &mut cached {
-            let enough = match freshness {
-                Freshness::Any => true,
-                // What is on its way was decided here. If it misses something that is in the log it will be refused,
-                // and whatever is decided on it with it: nothing comes of a state that is too old.
-                Freshness::AtLeast(position) => {
-                    warm.is_pending() || warm.position >= Some(position)
-                }
-                Freshness::Leader => false,
-            };
-            if enough && moved.is_none_or(|moved| warm.version >= moved) {
-                metrics::counter!("waybill_loads_total", "kind" => "warm").increment(1);
-                return Ok(warm.clone());
-            }
-            if warm.is_pending() {
-                settle(warm).await;
-                cached = self
-                    .cache
-                    .get(subject, &kind)
-                    .filter(|warm| !warm.is_pending());
-            }
+        if let Some(warm) = cached
+            .as_mut()
+            .filter(|warm| !enough(warm) && warm.is_pending())
+        {
+            settle(warm).await;
+            // More may be on its way by now; what is in the log is enough to go on from.
+            cached = self.cache.stored(subject, &kind);
+        }
+        if let Some(warm) = cached.as_ref().filter(|warm| enough(warm)) {
+            metrics::counter!("waybill_loads_total", "kind" => "warm").increment(1);
+            return Ok(warm.clone());
         }
         if presumed_new && cached.is_none() && moved.is_none() && freshness == Freshness::Any {
             metrics::counter!("waybill_loads_total", "kind" => "presumed_new").increment(1);
@@ -165,9 +161,33 @@ impl Shared {
             .load_short(subject, freshness, SNAPSHOT_LEAVING_EVENTS_MIN)
             .await?;
         match history {
-            Some(history) => grown(Warm::nothing(kind), &history),
+            Some(history) => Ok(checked(grown(Warm::nothing(kind), &history)?, freshness)),
             None => Ok(None),
         }
+    }
+
+    /// A state that is in the log, for somebody who shows it; from the cache or from the log, whatever else is on its
+    /// way.
+    pub(super) async fn stored(
+        &self,
+        subject: &Subject,
+        kind: Kind,
+        freshness: Freshness,
+    ) -> Result<Warm, LoadError> {
+        if let Some(warm) = self.cache.stored(subject, &kind)
+            && is_enough(&warm, freshness)
+        {
+            metrics::counter!("waybill_loads_total", "kind" => "warm").increment(1);
+            return Ok(warm);
+        }
+        let presumed_new = false;
+        let need = Need { kind, presumed_new };
+        let mut warm = self.warm(subject, need, freshness, None).await?;
+        if warm.is_pending() {
+            settle(&mut warm).await;
+            warm = self.warm(subject, need, Freshness::Leader, None).await?;
+        }
+        Ok(warm)
     }
 
     /// Keeps what was loaded warm.
@@ -191,7 +211,7 @@ impl Shared {
             .store
             .load(subject, base.version, base.position, freshness)
             .await?;
-        grown(base, &history)
+        Ok(checked(grown(base, &history)?, freshness))
     }
 
     async fn restore(&self, subject: &Subject, kind: Kind) -> Option<Warm> {
@@ -238,7 +258,7 @@ impl Shared {
                 None => store.identity().await.ok(),
             };
             let last = match warm.position {
-                Some(position) => store.at(position).await.ok().flatten(),
+                Some(position) => store.seen_at(position).await.ok().flatten(),
                 None => None,
             };
             let stored = log
@@ -275,6 +295,7 @@ impl Shared {
                 written.push(Written {
                     subject: subject.clone(),
                     before: before.clone(),
+                    decided: warm.clone(),
                     last,
                 });
             }
@@ -344,6 +365,24 @@ impl Occasion {
     }
 }
 
+/// Whether a state shows what somebody wants to see.
+fn is_enough(warm: &Warm, freshness: Freshness) -> bool {
+    match freshness {
+        Freshness::Any => true,
+        Freshness::AtLeast(position) => warm.covers(position),
+        Freshness::Leader => false,
+    }
+}
+
+/// Notes up to where the log was looked through for a state.
+fn checked(warm: Option<Warm>, freshness: Freshness) -> Option<Warm> {
+    let mut warm = warm?;
+    if let Freshness::AtLeast(position) = freshness {
+        warm.checked_to = warm.checked_to.max(Some(position));
+    }
+    Some(warm)
+}
+
 /// Folds the events of a history into the state before them; nothing when they do not follow it.
 fn grown(base: Warm, history: &History) -> Result<Option<Warm>, LoadError> {
     let follows = |(n, version): (u64, Version)| version == base.version.after(n + 1);
@@ -374,6 +413,7 @@ fn grown(base: Warm, history: &History) -> Result<Option<Warm>, LoadError> {
         state: (base.kind.fold)(&base.state, &history.events)?,
         version: last.version,
         position: Some(last.position),
+        checked_to: base.checked_to,
         origin: base.origin.or(first),
         snapshot: base.snapshot,
         pending: None,
@@ -386,6 +426,8 @@ struct Written {
     subject: Subject,
     /// The state it was decided on.
     before: Warm,
+    /// The state it led to.
+    decided: Warm,
     /// Its last event there.
     last: Uuid,
 }
@@ -400,6 +442,7 @@ async fn settled(
     for Written {
         subject,
         before,
+        decided,
         last: event,
     } in &written
     {
@@ -412,7 +455,7 @@ async fn settled(
         });
         match last {
             Some(last) => {
-                if let Some(warm) = shared.cache.confirm(subject, before.version, last, *event) {
+                if let Some(warm) = shared.cache.confirm(subject, before.version, last, decided) {
                     shared.put_aside(subject.clone(), warm, Occasion::Grown);
                 }
             }

@@ -341,6 +341,7 @@ impl Work {
                     state: slot.state,
                     version: base.version.after(slot.events.len() as u64),
                     position: None,
+                    checked_to: None,
                     origin: Some(base.origin.clone().unwrap_or_else(|| origin.clone())),
                     kind: base.kind,
                     snapshot: base.snapshot,

@@ -1,6 +1,7 @@
 //! The broker's own requests and answers, spelt out: asking the leader, reading directly, and nothing of what it means.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -16,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use event_schema::{Position, Recorded, Subject, Timestamp, Version, envelope};
 
 use crate::export::RECORDED_AT;
+use crate::topology::EVENTS;
 
 /// How long one question may take.
 pub(crate) const ASK_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -172,6 +174,12 @@ fn recorded_at<'a>(
 pub(crate) struct StreamInfo {
     pub(crate) created: Timestamp,
     pub(crate) state: StreamState,
+    config: StreamConfig,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct StreamConfig {
+    num_replicas: usize,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -234,11 +242,21 @@ mod query {
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     client: Client,
+    /// Replicas of the log, as it was told last.
+    replicas: Arc<AtomicUsize>,
 }
 
 impl Api {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client }
+        Self {
+            client,
+            replicas: Arc::default(),
+        }
+    }
+
+    /// Whether one server alone has the log, so that whatever was seen of it that server has.
+    pub(crate) fn is_one_server(&self) -> bool {
+        self.replicas.load(Ordering::Relaxed) == 1
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -327,8 +345,14 @@ impl Api {
     }
 
     pub(crate) async fn stream_info(&self, stream: &str) -> Result<StreamInfo, AskError> {
-        self.ask(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))
-            .await
+        let info: StreamInfo = self
+            .ask(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))
+            .await?;
+        if stream == EVENTS {
+            self.replicas
+                .store(info.config.num_replicas, Ordering::Relaxed);
+        }
+        Ok(info)
     }
 
     /// One message from the leader; none when there is no such message.

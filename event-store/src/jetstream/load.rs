@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::api::{Api, AskError, Stored};
 use super::plan::{EXPECTED_POSITION, EXPECTED_SUBJECT, Head, Last};
 use super::wire::BATCH_SEQUENCE;
+use crate::in_memory::matches;
 use crate::store::{Freshness, History, LoadError};
 use crate::topology::EVENTS;
 
@@ -31,6 +32,12 @@ const SPAN_READ_MAX: u64 = 20_000;
 const SPAN_PER_EVENT_MAX: u64 = 2_000;
 /// … and not over a span beyond this: as long as one read lasts, the broker lets nobody write.
 const WHOLE_SPAN_MAX: u64 = 200_000;
+/// Every message of the log.
+const EVERYTHING: &str = ">";
+/// What a forward reading with a filter expects before it has seen anything: one wanted message among so many.
+const RARITY_FIRST: u64 = 4;
+/// A wanted message that is rarer than this is looked for by the broker.
+const RARITY_MAX: u64 = 32;
 /// Up to so many events are walked rather than that it is asked where the first of them lies.
 const WALKED_AT_ONCE_MAX: u64 = 16;
 
@@ -174,7 +181,9 @@ pub(crate) async fn load(
         Freshness::Leader => api.leader_last(EVENTS, subject.as_str()).await?,
         Freshness::AtLeast(position) => {
             let last = api.leader_last(EVENTS, subject.as_str()).await?;
-            if last.as_ref().is_some_and(|last| last.position >= position) {
+            let reached = last.as_ref().is_some_and(|last| last.position >= position);
+            // That no more than one server ever had what is known here says that the one that answered has it.
+            if reached || (api.is_one_server() && position <= newest) {
                 last
             } else {
                 reach(api, position).await?;
@@ -352,15 +361,19 @@ fn at_index(back: &[Stored], at: Position) -> u64 {
 }
 
 /// A message by its position, from the nearest server, or from the leader when that one lacks it.
-async fn one(api: &Api, position: Position) -> Result<Stored, LoadError> {
-    if let Some(stored) = api.direct_at(EVENTS, position).await? {
-        return Ok(stored);
+pub(crate) async fn nearest(api: &Api, position: Position) -> Result<Option<Stored>, AskError> {
+    match api.direct_at(EVENTS, position).await? {
+        Some(stored) => Ok(Some(stored)),
+        None => api.leader_at(EVENTS, position).await,
     }
+}
+
+async fn one(api: &Api, position: Position) -> Result<Stored, LoadError> {
     let missing = || LoadError::Corrupt {
         place: format!("position {position}"),
         reason: "a history leads here, and nothing is stored".into(),
     };
-    api.leader_at(EVENTS, position).await?.ok_or_else(missing)
+    nearest(api, position).await?.ok_or_else(missing)
 }
 
 /// The subject's earlier messages in the same batch, latest first; one by one, because there are few of them.
@@ -394,6 +407,32 @@ async fn within_batch(
     }
 }
 
+/// How far the next step of a forward reading goes. Behind a filter the broker counts what is left, and looks through
+/// the subjects of a block for each message (ADR 23), so what is not rare is picked out here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pace {
+    /// The log has one wanted message among so many, as far as was seen lately.
+    rarity: u64,
+}
+
+impl Pace {
+    fn first(filter: Option<&str>) -> Self {
+        Self {
+            rarity: if filter.is_some() { RARITY_FIRST } else { 1 },
+        }
+    }
+
+    /// How many messages to read, wanted or not; nothing when the broker had better look for the next one.
+    fn span(self, wanted: usize) -> Option<usize> {
+        let rarity = usize::try_from(self.rarity).unwrap_or(usize::MAX);
+        (self.rarity <= RARITY_MAX).then(|| wanted.saturating_mul(rarity).min(READ_EVENTS_MAX))
+    }
+
+    fn saw(&mut self, span: u64, wanted: usize) {
+        self.rarity = span.div_ceil(wanted.max(1) as u64).max(1);
+    }
+}
+
 /// The log in order after a position. Whoever answers may lag behind the leader, so where a page seems to be the last
 /// one the leader is asked for the event after it.
 pub(crate) async fn read(
@@ -402,18 +441,36 @@ pub(crate) async fn read(
     limit: usize,
     filter: Option<&str>,
 ) -> Result<Vec<Recorded>, LoadError> {
-    let pattern = filter.unwrap_or(">");
+    let pattern = filter.unwrap_or(EVERYTHING);
+    let one_history = !pattern.contains(['*', '>']);
+    let mut pace = Pace::first(filter);
     let mut events = Vec::new();
     let mut reached = after;
     while events.len() < limit {
         let from = Position(reached.0.saturating_add(1));
-        let most = READ_EVENTS_MAX.min(limit - events.len());
-        let (page, pending) = api.direct_batch(EVENTS, pattern, from, most).await?;
+        let left = limit - events.len();
+        let (page, goes_on) = if one_history && reached == Position(0) {
+            // Of one subject and from the log's start it knows the count by heart.
+            let most = left.min(READ_EVENTS_MAX);
+            let (page, pending) = api.direct_batch(EVENTS, pattern, from, most).await?;
+            (page, pending > 0)
+        } else if let Some(span) = pace.span(left) {
+            let (page, pending) = api.direct_batch(EVENTS, EVERYTHING, from, span).await?;
+            (page, pending > 0)
+        } else {
+            let next = api.direct_next(EVENTS, pattern, reached).await?;
+            (next.into_iter().collect(), true)
+        };
+        let (before, had) = (reached, events.len());
         for stored in &page {
             reached = stored.position;
-            events.push(recorded(stored)?);
+            if filter.is_none_or(|filter| matches(filter, &stored.subject)) && events.len() < limit
+            {
+                events.push(recorded(stored)?);
+            }
         }
-        if (pending > 0 && !page.is_empty()) || events.len() >= limit {
+        pace.saw(reached.0.saturating_sub(before.0), events.len() - had);
+        if (goes_on && reached > before) || events.len() >= limit {
             continue;
         }
         match api.leader_next(EVENTS, pattern, reached).await? {
@@ -446,5 +503,20 @@ mod tests {
         assert_eq!(way(9_000_000, 9_910_000, 10_000_000), Way::Walk, "long");
         // There it counts from the history's first block on.
         assert_eq!(way(1_000_000, 1_010_000, 10_000_000), Way::Walk);
+    }
+
+    #[test]
+    fn what_is_rare_is_looked_for_by_the_broker_and_everything_else_is_picked_out_here() {
+        let mut pace = Pace::first(Some("evt.>"));
+        assert_eq!(pace.span(1), Some(4));
+        assert_eq!(pace.span(1_000), Some(READ_EVENTS_MAX));
+        pace.saw(256, 128);
+        assert_eq!(pace.span(10), Some(20));
+        pace.saw(256, 0);
+        assert_eq!(pace.span(10), None);
+        // The one that it found was near.
+        pace.saw(3, 1);
+        assert_eq!(pace.span(10), Some(30));
+        assert_eq!(Pace::first(None).span(10), Some(10));
     }
 }

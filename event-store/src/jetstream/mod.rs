@@ -289,6 +289,11 @@ impl EventStore for JetStreamStore {
         stored.as_ref().map(load::recorded).transpose()
     }
 
+    async fn seen_at(&self, position: Position) -> Result<Option<Recorded>, LoadError> {
+        let stored = load::nearest(&self.api, position).await?;
+        stored.as_ref().map(load::recorded).transpose()
+    }
+
     async fn subscribe(
         &self,
         after: Position,
