@@ -193,7 +193,8 @@ impl Call {
         }
     }
 
-    /// Writes the line. `touched` is what the execution found or made beyond what the call named.
+    /// Writes the line. `touched` is what the execution found or made beyond what the call named. With `first_at` the
+    /// answer is also kept from then on as the first one under the call's key.
     async fn log<'e>(
         &self,
         executor: impl Executor<'e, Database = Postgres>,
@@ -201,9 +202,17 @@ impl Call {
         outcome: &Outcome,
         error_code: Option<&str>,
         fault: Option<Kind>,
+        first_at: Option<Timestamp>,
     ) -> Result<(), sqlx::Error> {
+        let kept_as = first_at.map(|at| (at, &self.fingerprint, &outcome.body));
         sqlx::query(
-            "insert into sandbox.calls (received_at, request_id, operation, method, path, order_id, intent_id, session_id,
+            "with kept as (
+                 insert into sandbox.idempotency_keys (key, created_at, fingerprint, request_id, status, body)
+                 select $9, $15, $16, $2, $11, $17 where $9 is not null and $15 is not null
+                 on conflict (key) do update set
+                     created_at = excluded.created_at, fingerprint = excluded.fingerprint,
+                     request_id = excluded.request_id, status = excluded.status, body = excluded.body)
+             insert into sandbox.calls (received_at, request_id, operation, method, path, order_id, intent_id, session_id,
                                         idempotency_key, replayed, status, error_code, delivery, fault)
              values ($1, $2, $3, $4, $5,
                      coalesce($6, (select order_id from sandbox.payment_intents where id = $7),
@@ -224,6 +233,9 @@ impl Call {
         .bind(error_code)
         .bind(outcome.delivery.as_str())
         .bind(fault.map(Kind::as_str))
+        .bind(kept_as.map(|(at, ..)| at.to_sqlx()))
+        .bind(kept_as.map(|(_, fingerprint, _)| fingerprint))
+        .bind(kept_as.map(|(.., body)| body))
         .execute(executor)
         .await?;
         Ok(())
@@ -273,6 +285,7 @@ async fn outcome_of(sandbox: Sandbox, call: Call, command: Result<Command, ApiEr
             &outcome,
             error.error_code(),
             None,
+            None,
         )
         .await
     {
@@ -291,27 +304,28 @@ async fn execute(sandbox: &Sandbox, call: &Call, command: Command) -> Result<Out
     };
     let mut work = Work::begin(sandbox.pool(), sandbox.config(), cause).await?;
 
-    if let Some(key) = &call.idempotency_key {
-        if !idempotency::try_lock(&mut work.tx, key).await? {
-            return Err(ApiError::key_in_use().into());
-        }
-        if let Some(stored) = idempotency::find(&mut work.tx, key, work.now).await? {
-            return replay(work, call, stored).await;
-        }
+    let key = call.idempotency_key.as_deref();
+    let entered = idempotency::enter(&mut work.tx, key, work.now).await?;
+    if !entered.is_free {
+        return Err(ApiError::key_in_use().into());
+    }
+    let any_faults = entered.any_faults;
+    if let Some(stored) = entered.stored() {
+        return replay(work, call, stored).await;
     }
 
-    let fault = fault::take(
-        &mut *work.tx,
-        call.operation,
-        &call.about,
-        Strikes::FirstExecution,
-    )
-    .await?;
+    let fault = if any_faults {
+        let strikes = Strikes::FirstExecution;
+        fault::take(&mut *work.tx, call.operation, &call.about, strikes).await?
+    } else {
+        None
+    };
     let kind = fault.map(|fault| fault.kind);
     if let Some(Kind::DropBefore | Kind::TooManyRequests) = kind {
         let error = ApiError::rate_limit();
         let outcome = Outcome::of(&error).struck_by(fault);
-        call.log(&mut *work.tx, &About::default(), &outcome, None, kind)
+        let nothing = About::default();
+        call.log(&mut *work.tx, &nothing, &outcome, None, kind, None)
             .await?;
         work.commit().await?;
         return Ok(outcome);
@@ -331,19 +345,16 @@ async fn execute(sandbox: &Sandbox, call: &Call, command: Command) -> Result<Out
     }
     let outcome = outcome.struck_by(fault);
 
-    if let Some(key) = &call.idempotency_key {
-        let stored = idempotency::Stored {
-            fingerprint: call.fingerprint.clone(),
-            request_id: call.request_id.clone(),
-            status: i32::from(outcome.status.as_u16()),
-            body: outcome.body.clone(),
-        };
-        let now = work.now;
-        idempotency::store(&mut work.tx, key, now, stored).await?;
-    }
-    let touched = std::mem::take(&mut work.touched);
-    call.log(&mut *work.tx, &touched, &outcome, error_code, kind)
-        .await?;
+    let (touched, first_at) = (std::mem::take(&mut work.touched), Some(work.now));
+    call.log(
+        &mut *work.tx,
+        &touched,
+        &outcome,
+        error_code,
+        kind,
+        first_at,
+    )
+    .await?;
     if work.commit().await? {
         sandbox.outbox().notify_one();
     }
@@ -375,7 +386,8 @@ async fn replay(
         }
     };
     let outcome = outcome.struck_by(fault);
-    call.log(&mut *work.tx, &About::default(), &outcome, None, kind)
+    let nothing = About::default();
+    call.log(&mut *work.tx, &nothing, &outcome, None, kind, None)
         .await?;
     work.commit().await?;
     Ok(outcome)
@@ -430,6 +442,7 @@ async fn look(
         &outcome,
         error_code,
         kind,
+        None,
     )
     .await?;
     Ok(outcome)

@@ -14,7 +14,7 @@ pub(crate) const KEPT: SignedDuration = SignedDuration::from_hours(24);
 const LOCK_SEED: i64 = 12_111;
 
 /// What was answered first.
-#[derive(Debug, FromRow)]
+#[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) fingerprint: String,
     pub(crate) request_id: String,
@@ -33,56 +33,51 @@ pub(crate) fn fingerprint(incoming: &Incoming) -> String {
     hex::encode(digest::digest(&digest::SHA256, text.as_bytes()))
 }
 
-/// Takes the key for the rest of the transaction; false when another request holds it. A process that dies lets
-/// go of it by dying, so no key is ever stuck "in progress".
-pub(crate) async fn try_lock(
-    tx: &mut Transaction<'static, Postgres>,
-    key: &str,
-) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select pg_try_advisory_xact_lock(hashtextextended($1, $2))")
-        .bind(key)
-        .bind(LOCK_SEED)
-        .fetch_one(&mut **tx)
-        .await
+/// What a call finds when it begins.
+#[derive(Debug, FromRow)]
+pub(crate) struct Entered {
+    /// False when another request holds the key.
+    pub(crate) is_free: bool,
+    /// The answer given before under the key, unless it is too old.
+    #[sqlx(flatten)]
+    stored: MaybeStored,
+    /// Whether a tester has ordered any failure at all.
+    pub(crate) any_faults: bool,
 }
 
-/// The answer given before, unless it is too old.
-pub(crate) async fn find(
+#[derive(Debug, FromRow)]
+struct MaybeStored {
+    fingerprint: Option<String>,
+    request_id: Option<String>,
+    status: Option<i32>,
+    body: Option<String>,
+}
+
+impl Entered {
+    pub(crate) fn stored(self) -> Option<Stored> {
+        let stored = self.stored;
+        Some(Stored {
+            fingerprint: stored.fingerprint?,
+            request_id: stored.request_id?,
+            status: stored.status?,
+            body: stored.body?,
+        })
+    }
+}
+
+/// Takes the key, if there is one, for the rest of the transaction, and looks it up. A process that dies lets go of it
+/// by dying, so no key is ever stuck "in progress".
+pub(crate) async fn enter(
     tx: &mut Transaction<'static, Postgres>,
-    key: &str,
+    key: Option<&str>,
     now: Timestamp,
-) -> Result<Option<Stored>, sqlx::Error> {
+) -> Result<Entered, sqlx::Error> {
     sqlx::query_as(
-        "select fingerprint, request_id, status, body from sandbox.idempotency_keys
-         where key = $1 and created_at > $2",
+        "select is_free, fingerprint, request_id, status, body, any_faults from sandbox.enter($1, $2, $3)",
     )
     .bind(key)
+    .bind(LOCK_SEED)
     .bind((now - KEPT).to_sqlx())
-    .fetch_optional(&mut **tx)
+    .fetch_one(&mut **tx)
     .await
-}
-
-/// Keeps this answer as the first one under the key.
-pub(crate) async fn store(
-    tx: &mut Transaction<'static, Postgres>,
-    key: &str,
-    now: Timestamp,
-    answer: Stored,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into sandbox.idempotency_keys (key, created_at, fingerprint, request_id, status, body)
-         values ($1, $2, $3, $4, $5, $6)
-         on conflict (key) do update set
-             created_at = excluded.created_at, fingerprint = excluded.fingerprint,
-             request_id = excluded.request_id, status = excluded.status, body = excluded.body",
-    )
-    .bind(key)
-    .bind(now.to_sqlx())
-    .bind(answer.fingerprint)
-    .bind(answer.request_id)
-    .bind(answer.status)
-    .bind(answer.body)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }

@@ -10,6 +10,14 @@ use crate::{call::About, config::Config, id};
 /// The version that the objects look like; told in every event.
 pub(crate) const API_VERSION: &str = "2024-06-20";
 
+/// Whatever the server's or the pool's defaults are: an answer is given only for what is on disk, and nobody waits for a
+/// row, a statement or an abandoned client without a limit.
+const BEGIN: &str = "begin;
+    set local synchronous_commit = on;
+    set local lock_timeout = '5s';
+    set local statement_timeout = '15s';
+    set local idle_in_transaction_session_timeout = '30s'";
+
 /// An open transaction with the moment at which it happens. Nothing in it is visible before [`Work::commit`].
 pub(crate) struct Work<'a> {
     pub(crate) tx: Transaction<'static, Postgres>,
@@ -43,17 +51,7 @@ impl<'a> Work<'a> {
         config: &'a Config,
         cause: Cause,
     ) -> Result<Self, sqlx::Error> {
-        let mut tx = service_kit::postgres::begin(pool).await?;
-        // Whatever the server's or the pool's defaults are: an answer is given only for what is on disk,
-        // and nobody waits for a row, a statement or an abandoned client without a limit.
-        sqlx::query(
-            "select set_config('synchronous_commit', 'on', true),
-                    set_config('lock_timeout', '5s', true),
-                    set_config('statement_timeout', '15s', true),
-                    set_config('idle_in_transaction_session_timeout', '30s', true)",
-        )
-        .execute(&mut *tx)
-        .await?;
+        let tx = service_kit::postgres::begin_with(pool, BEGIN).await?;
         Ok(Self {
             tx,
             config,

@@ -1,6 +1,7 @@
 //! The connection to Postgres: a small pool with limits on everything, and transactions that survive cancellation.
 
 use std::str::FromStr;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -19,6 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
+/// A connection that has idled for so long is tested before it is given out.
+const IDLE_UNTESTED_MAX: Duration = Duration::from_secs(1);
 /// A single statement never runs longer, unless its transaction says so itself (`set local statement_timeout`).
 const STATEMENT_TIMEOUT_MILLIS: &str = "30000";
 /// A transaction that its owner forgot is ended by the server.
@@ -100,12 +103,26 @@ pub async fn connect(
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(MAX_LIFETIME)
+        // One that was in use a moment ago works, or fails like one that breaks a moment later.
+        .test_before_acquire(false)
+        .before_acquire(|connection, held| {
+            Box::pin(async move {
+                if held.idle_for >= IDLE_UNTESTED_MAX {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         // A connection goes back with no transaction open, whatever its last user did: a future dropped in the middle
         // of `begin` leaves one that the driver does not know of, and the next user's work would land in it.
         .after_release(|connection, _| {
             Box::pin(async move {
-                connection.execute("rollback").await?;
-                Ok(true)
+                // Sent and not waited for: the driver waits for the answers to everything right after this, when it
+                // tests the connection.
+                match futures::poll!(connection.execute("rollback")) {
+                    Poll::Ready(Err(error)) => Err(error),
+                    Poll::Ready(Ok(_)) | Poll::Pending => Ok(true),
+                }
             })
         })
         .connect_lazy_with(options))
@@ -117,6 +134,17 @@ pub async fn connect(
 /// # Errors
 /// As the driver's `begin`.
 pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    begin_with(pool, "begin").await
+}
+
+/// [`begin`] with statements of one's own, such as `begin; set local lock_timeout = '5s'`: one way to the server and back.
+///
+/// # Errors
+/// As [`begin`], and when one of the statements fails.
+pub async fn begin_with(
+    pool: &PgPool,
+    statements: &'static str,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let pool = pool.clone();
     // In a task of its own the opening always runs to its end; when nobody waits for it any more, the transaction is
     // dropped there, and dropping rolls back.
@@ -124,7 +152,7 @@ pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx
         clippy::disallowed_methods,
         reason = "the one place where nobody can cancel it"
     )]
-    let opening = tokio::spawn(async move { pool.begin().await });
+    let opening = tokio::spawn(async move { pool.begin_with(statements).await });
     match opening.await {
         Ok(opened) => opened,
         Err(_) => Err(sqlx::Error::WorkerCrashed),

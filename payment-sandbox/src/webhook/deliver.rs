@@ -58,15 +58,19 @@ pub(super) async fn deliver_due(
 ) -> Result<usize, sqlx::Error> {
     let claimed = claim(sandbox).await?;
     let count = claimed.len();
-    let results: Vec<Result<(), sqlx::Error>> = stream::iter(claimed)
-        .map(|event| deliver(sandbox, client, url, event))
+    // What was answered meanwhile is noted together; nobody waits for a receiver that is slow.
+    let mut answers = stream::iter(claimed)
+        .map(|event| send(sandbox, client, url, event))
         .buffer_unordered(IN_FLIGHT_MAX)
-        .collect()
-        .await;
-    results.into_iter().collect::<Result<(), _>>()?;
-    Ok(count)
+        .ready_chunks(IN_FLIGHT_MAX);
+    let mut failed = None;
+    while let Some(answers) = answers.next().await {
+        failed = note(sandbox, answers).await.err().or(failed);
+    }
+    failed.map_or(Ok(count), Err)
 }
 
+/// Nobody waits for the disk here, nor when an answer is noted: what a crash takes back is sent once more.
 async fn claim(sandbox: &Sandbox) -> Result<Vec<Claimed>, sqlx::Error> {
     let now = Timestamp::now();
     sqlx::query_as(
@@ -81,7 +85,7 @@ async fn claim(sandbox: &Sandbox) -> Result<Vec<Claimed>, sqlx::Error> {
              limit $3
              for update of event skip locked)
          update sandbox.events event set attempts = event.attempts + 1, next_attempt_at = $2
-         from due where event.seq = due.seq
+         from due, (select set_config('synchronous_commit', 'off', true)) as unhurried where event.seq = due.seq
          returning event.seq, event.id, event.type, event.body, event.attempts, event.created_at",
     )
     .bind(now.to_sqlx())
@@ -92,12 +96,13 @@ async fn claim(sandbox: &Sandbox) -> Result<Vec<Claimed>, sqlx::Error> {
     .await
 }
 
-async fn deliver(
-    sandbox: &Sandbox,
-    client: &Client,
-    url: &Url,
-    event: Claimed,
-) -> Result<(), sqlx::Error> {
+/// What came of one attempt.
+enum Answer {
+    Accepted { seq: i64, status: u16 },
+    Refused(Claimed, Option<u16>, String),
+}
+
+async fn send(sandbox: &Sandbox, client: &Client, url: &Url, event: Claimed) -> Answer {
     let secret = sandbox.config().webhook_secret.expose_secret();
     let signed = signature(secret, Timestamp::now().as_second(), &event.body);
     let answer = client
@@ -108,25 +113,48 @@ async fn deliver(
         .send()
         .await;
     match answer {
-        Ok(answer) if answer.status().is_success() => {
-            accepted(sandbox, &event, answer.status().as_u16()).await
-        }
+        Ok(answer) if answer.status().is_success() => Answer::Accepted {
+            seq: event.seq,
+            status: answer.status().as_u16(),
+        },
         Ok(answer) => {
             let status = answer.status().as_u16();
-            refused(sandbox, &event, Some(status), &format!("answered {status}")).await
+            Answer::Refused(event, Some(status), format!("answered {status}"))
         }
-        Err(error) => refused(sandbox, &event, None, &in_one_line(&error)).await,
+        Err(error) => Answer::Refused(event, None, in_one_line(&error)),
     }
 }
 
-async fn accepted(sandbox: &Sandbox, event: &Claimed, status: u16) -> Result<(), sqlx::Error> {
+async fn note(sandbox: &Sandbox, answers: Vec<Answer>) -> Result<(), sqlx::Error> {
+    let (mut seqs, mut statuses, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
+    for answer in answers {
+        match answer {
+            Answer::Accepted { seq, status } => {
+                seqs.push(seq);
+                statuses.push(i32::from(status));
+            }
+            Answer::Refused(event, status, error) => refusals.push((event, status, error)),
+        }
+    }
+    if !seqs.is_empty() {
+        accepted(sandbox, &seqs, &statuses).await?;
+    }
+    for (event, status, error) in refusals {
+        refused(sandbox, &event, status, &error).await?;
+    }
+    Ok(())
+}
+
+async fn accepted(sandbox: &Sandbox, seqs: &[i64], statuses: &[i32]) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "update sandbox.events set delivered_at = $2, last_status = $3, last_error = null
-         where seq = $1 and delivered_at is null",
+        "update sandbox.events event set delivered_at = $3, last_status = answer.status, last_error = null
+         from unnest($1::bigint[], $2::int[]) as answer (seq, status),
+              (select set_config('synchronous_commit', 'off', true)) as unhurried
+         where event.seq = answer.seq and event.delivered_at is null",
     )
-    .bind(event.seq)
+    .bind(seqs)
+    .bind(statuses)
     .bind(Timestamp::now().to_sqlx())
-    .bind(i32::from(status))
     .execute(sandbox.pool())
     .await?;
     Ok(())
