@@ -114,6 +114,7 @@ pub(crate) fn show(
                 sold: line.sold,
             })
             .collect(),
+        read_by: None,
     })
 }
 

@@ -406,6 +406,7 @@ mod tests {
                 held: 0,
                 sold: 0,
             }],
+            read_by: None,
         }
     }
 

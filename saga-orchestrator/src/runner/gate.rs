@@ -1,11 +1,11 @@
-//! Whether this build may work at all: it folds every live saga first, and refuses to take any share while there is one
-//! that it does not carry. A newer build that is rolled out too early stops here, and whoever runs goes on.
+//! Whether this build may work at all: it looks at every live saga first, and refuses to take any share while there is
+//! one that it does not carry. A newer build that is rolled out too early stops here, and whoever runs goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::fulfilment::{Fulfilment, carries, definition};
+use domain::fulfilment::{DEFINITIONS, Fulfilment, carries, definition};
 use domain::payment::Payment;
 use event_schema::Position;
 use event_store::{Freshness, LoadError};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::takeover::{self, TakeoverError};
 use super::{Context, Share};
+use crate::status::vocabulary::{knows, vocabulary};
 use crate::status::{SAGA_KEYS, SagaStatus, order_of_key, refused, scan};
 
 /// A shut gate is looked at again after this: another build may have ended the sagas.
@@ -171,16 +172,31 @@ fn refusal(uncarried: &[Uncarried]) -> String {
     )
 }
 
-/// Every live saga is folded, from the bucket and from what the bucket does not show yet.
+/// Every live saga is looked at: as the bucket shows it, where a build that knew the same events has worked it, and by
+/// its events where the bucket does not show them yet. Whatever does not look plain there is folded.
 async fn uncarried(context: &Context) -> Result<Vec<Uncarried>, TakeoverError> {
     let buckets = context.board.buckets();
-    let mut live: Vec<(Uuid, Position)> = Vec::new();
+    let carried: BTreeSet<String> = DEFINITIONS
+        .iter()
+        .map(|known| known.def().to_string())
+        .collect();
+    let is_carried = |def: Option<&String>| def.is_some_and(|def| carried.contains(def));
+    // Of one saga the newest position counts.
+    let mut doubtful: BTreeMap<Uuid, Position> = BTreeMap::new();
+    let mut doubt = |order: Uuid, position: Position| {
+        let newest = doubtful.entry(order).or_default();
+        *newest = position.max(*newest);
+    };
     scan(&buckets.client, &buckets.status, SAGA_KEYS, |entry| {
-        let shown: Option<SagaStatus> = serde_json::from_slice(&entry.value).ok();
-        if let Some(order) = order_of_key(&entry.key)
-            && shown.as_ref().is_none_or(|shown| !shown.status.is_end())
-        {
-            live.push((order, Position(shown.map_or(0, |shown| shown.position))));
+        let Some(order) = order_of_key(&entry.key) else {
+            return;
+        };
+        let Some(shown) = serde_json::from_slice::<SagaStatus>(&entry.value).ok() else {
+            return doubt(order, Position(0));
+        };
+        let was_read = shown.read_by.as_deref() == Some(vocabulary());
+        if !shown.status.is_end() && !(was_read && is_carried(shown.def.as_ref())) {
+            doubt(order, Position(shown.position));
         }
     })
     .await?;
@@ -188,21 +204,23 @@ async fn uncarried(context: &Context) -> Result<Vec<Uncarried>, TakeoverError> {
     let all: Vec<Share> = Share::all().collect();
     let known = takeover::completeness(context, &all).await?;
     let from = known.into_values().fold(end, Position::min);
-    for (position, asks) in takeover::read_log(context, &all, from).await? {
-        if let Some(order) = asks.saga() {
-            live.push((order, position));
+    takeover::each_event(context, from, |event| {
+        let is_plain = match event.subject.aggregate() {
+            Some(("fulfilment", _)) => {
+                let def = event.saga.as_ref().and_then(|saga| saga.def.as_ref());
+                knows(event) && is_carried(def)
+            }
+            Some(("payment", _)) => knows(event),
+            Some(_) | None => true,
+        };
+        if let Some(order) = event.aggregate_id().filter(|_| !is_plain) {
+            doubt(order, event.position);
         }
-    }
+    })
+    .await?;
     // What the bucket shows is behind the log at most, never ahead of it, unless the log was recreated.
-    live.iter_mut()
-        .for_each(|(_, position)| *position = (*position).min(end));
-    live.sort_unstable();
-    // Of one saga the newest position counts.
-    live.reverse();
-    live.dedup_by_key(|(order, _)| *order);
-    live.reverse();
-    let folded: Vec<Option<Uncarried>> = stream::iter(live)
-        .map(|(order, position)| fold(context, order, position))
+    let folded: Vec<Option<Uncarried>> = stream::iter(doubtful)
+        .map(|(order, position)| fold(context, order, position.min(end)))
         .buffered(FOLDS_AT_ONCE)
         .try_collect()
         .await?;

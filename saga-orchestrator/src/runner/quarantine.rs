@@ -24,6 +24,7 @@ pub(super) async fn show(context: &Context, order: Uuid, job: Job, cause: Cause,
         position,
         deadline: None,
         detail: Some(reason.chars().take(300).collect()),
+        read_by: None,
         ..last.unwrap_or_else(|| SagaStatus::unread(order, now))
     };
     context.board.put(shown);

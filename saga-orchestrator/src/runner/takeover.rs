@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use event_schema::Position;
+use event_schema::{Position, Recorded};
 use event_store::LoadError;
 use event_store::topology::SHARE_GROUP;
 use futures::future::{join_all, try_join_all};
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use super::share::Inheritance;
 use super::slots::Job;
@@ -18,8 +17,6 @@ use crate::status::{SAGA_KEYS, SagaStatus, ScanError, complete_to, order_of_key,
 
 const UNPIN_MAX: Duration = Duration::from_secs(3);
 const READ_BATCH: usize = 1_000;
-/// What wakes sagas, as patterns over the whole log; a share's own part is picked out here.
-const PATTERNS: [&str; 2] = ["evt.fulfilment.>", "evt.payment.>"];
 
 /// A share could not be taken over now.
 #[derive(Debug, thiserror::Error)]
@@ -156,31 +153,35 @@ pub(super) async fn read_log(
     from: Position,
 ) -> Result<Vec<(Position, Asks)>, LoadError> {
     let mut all = Vec::new();
-    for pattern in PATTERNS {
-        let mut after = from;
-        loop {
-            let read = context
-                .executor
-                .store()
-                .read(after, READ_BATCH, Some(pattern))
-                .await?;
-            let Some(last) = read.last().map(|event| event.position) else {
-                break;
-            };
-            let full = read.len() >= READ_BATCH;
-            all.extend(read.iter().filter_map(|event| {
-                let order: Uuid = event.aggregate_id()?;
-                let effect = event.saga.as_ref().and_then(|saga| saga.effect_id);
-                let asked = asks(&event.subject, &event.event_type, effect, None);
-                (shares.contains(&Share::of(order)) && asked != Asks::Nothing)
-                    .then_some((event.position, asked))
-            }));
-            if !full {
-                break;
-            }
-            after = last;
+    each_event(context, from, |event| {
+        let Some(order) = event.aggregate_id() else {
+            return;
+        };
+        let effect = event.saga.as_ref().and_then(|saga| saga.effect_id);
+        let asked = asks(&event.subject, &event.event_type, effect, None);
+        if shares.contains(&Share::of(order)) && asked != Asks::Nothing {
+            all.push((event.position, asked));
+        }
+    })
+    .await?;
+    Ok(all)
+}
+
+/// Reads the log after a position. Nearly half of all events are of sagas and payments, so everything is read and theirs
+/// is picked out here.
+pub(super) async fn each_event(
+    context: &Context,
+    from: Position,
+    mut look_at: impl FnMut(&Recorded),
+) -> Result<(), LoadError> {
+    let mut after = from;
+    loop {
+        let store = context.executor.store();
+        let read = store.read(after, READ_BATCH, None).await?;
+        read.iter().for_each(&mut look_at);
+        match read.last() {
+            Some(last) if read.len() >= READ_BATCH => after = last.position,
+            Some(_) | None => return Ok(()),
         }
     }
-    all.sort_by_key(|(position, _)| *position);
-    Ok(all)
 }

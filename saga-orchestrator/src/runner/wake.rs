@@ -27,16 +27,6 @@ pub(super) enum Asks {
     Nothing,
 }
 
-impl Asks {
-    /// The order whose saga moved.
-    pub(super) fn saga(self) -> Option<Uuid> {
-        match self {
-            Self::Saga { order, .. } => Some(order),
-            Self::Callback { .. } | Self::Nothing => None,
-        }
-    }
-}
-
 /// Reads from subject and headers alone what an event asks for.
 pub(super) fn asks(
     subject: &Subject,

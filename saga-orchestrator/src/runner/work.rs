@@ -26,6 +26,8 @@ use super::slots::{Ended, FirstCall, Job, SetAside};
 use super::{Context, answer};
 use crate::effect::{self, Looked, Outcome, Past, Task};
 use crate::provider::Call;
+use crate::status::SagaStatus;
+use crate::status::vocabulary::vocabulary;
 use crate::view;
 
 /// Most that is done for one saga in one go; then others have their turn.
@@ -178,7 +180,7 @@ impl Worker<'_> {
             return Ok(None);
         };
         let payment = executor.load::<Payment>(self.order, freshness).await?;
-        let last = executor.store().at(position).await?;
+        let last = executor.store().seen_at(position).await?;
         let last = last.ok_or_else(|| {
             Failure::Unavailable(format!("position {position} is not to be seen yet"))
         })?;
@@ -621,7 +623,8 @@ impl Worker<'_> {
             last,
             metadata.occurred_at,
         ) {
-            self.context.board.put(shown);
+            let read_by = Some(vocabulary().to_owned());
+            self.context.board.put(SagaStatus { read_by, ..shown });
         }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod refused;
 mod saga;
 mod scan;
 mod sweep;
+pub(crate) mod vocabulary;
 
 pub use board::Board;
 pub use completeness::{Completeness, complete_to};

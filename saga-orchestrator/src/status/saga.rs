@@ -93,6 +93,10 @@ pub struct SagaStatus {
     pub money: MoneyStatus,
     /// Where the units are.
     pub stock: Vec<StockStatus>,
+    /// In the bucket: what the build that worked the saga up to `position` knew of events. Left out by one that could not
+    /// read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_by: Option<String>,
 }
 
 impl SagaStatus {
@@ -120,6 +124,7 @@ impl SagaStatus {
                 outside: None,
             },
             stock: Vec::new(),
+            read_by: None,
         }
     }
 }
