@@ -80,6 +80,15 @@ impl Warm {
         stored
     }
 
+    /// Takes over where the history begins from another state of it.
+    fn learn_beginning(&mut self, known: &Self) {
+        if let (Some(mine), Some(known)) = (&mut self.origin, &known.origin)
+            && mine.command_id == known.command_id
+        {
+            mine.position = mine.position.or(known.position);
+        }
+    }
+
     /// Fills in where a history begins, once that is known.
     fn begin_at(&mut self, begins_here: bool, (version, position): (Version, Position)) {
         if let Some(origin) = self.origin.as_mut().filter(|_| begins_here) {
@@ -162,8 +171,12 @@ impl Cache {
     /// Keeps what was decided, which is newer than anything loaded; gives back the state that had to leave for it.
     pub(crate) fn put(&self, subject: Subject, warm: Warm) -> Option<(Subject, Warm)> {
         let mut states = self.states();
-        let stored = states.peek_mut(&subject).and_then(Kept::take_stored);
-        put(&mut states, subject, Kept { warm, stored })
+        let mut kept = Kept { warm, stored: None };
+        if let Some(before) = states.peek_mut(&subject) {
+            kept.warm.snapshot = kept.warm.snapshot.max(before.snapshot());
+            kept.stored = before.take_stored();
+        }
+        put(&mut states, subject, kept)
     }
 
     /// Keeps what was loaded, unless a newer state is there already.
@@ -217,9 +230,15 @@ impl Cache {
         let mut states = self.states();
         let kept = states.peek_mut(subject)?;
         let begins_here = before == Version::NONE;
-        kept.warm.begin_at(begins_here, last);
+        for known in std::iter::once(&mut kept.warm).chain(&mut kept.stored) {
+            known.begin_at(begins_here, last);
+        }
         let mut stored = decided.stored(begins_here, last);
-        stored.snapshot = stored.snapshot.max(kept.warm.snapshot);
+        // Since this was decided, others may have learnt where the history begins, and that a snapshot was written.
+        stored.snapshot = stored.snapshot.max(kept.snapshot());
+        for known in std::iter::once(&kept.warm).chain(&kept.stored) {
+            stored.learn_beginning(known);
+        }
         if kept.warm.is_pending() && kept.warm.on_its_way != decided.on_its_way {
             return kept.is_stored(stored.clone()).then_some(stored);
         }
@@ -233,12 +252,19 @@ impl Cache {
 
     pub(crate) fn note_snapshot(&self, subject: &Subject, place: Option<(Version, Position)>) {
         if let Some(kept) = self.states().peek_mut(subject) {
-            kept.warm.snapshot = kept.warm.snapshot.max(place);
+            for known in std::iter::once(&mut kept.warm).chain(&mut kept.stored) {
+                known.snapshot = known.snapshot.max(place);
+            }
         }
     }
 }
 
 impl Kept {
+    fn snapshot(&self) -> Option<(Version, Position)> {
+        let stored = self.stored.as_ref().and_then(|stored| stored.snapshot);
+        self.warm.snapshot.max(stored)
+    }
+
     fn take_stored(&mut self) -> Option<Warm> {
         match self.warm.is_pending() {
             true => self.stored.take(),
@@ -364,6 +390,45 @@ mod tests {
         cache.retract(&ledger(), &next(30, 5, 3), Uuid::from_u128(4));
         let kept = cache.get(&ledger(), &kind).unwrap();
         assert_eq!((total(&kept), kept.seen()), (20, Seen::At(Position(71))));
+    }
+
+    #[test]
+    fn where_a_history_begins_is_not_forgotten_by_those_who_were_decided_before_it_was_known() {
+        let begun = |total, version, event| Warm {
+            version: Version(version),
+            origin: Some(Origin {
+                command_id: CommandId(Uuid::from_u128(9)),
+                command_hash: None,
+                position: None,
+            }),
+            ..on_its_way(total, event)
+        };
+        let kind = Kind::of::<Ledger>();
+        let beginning = |cache: &Cache| {
+            let stored = cache.stored(&ledger(), &kind).unwrap();
+            stored.origin.unwrap().position
+        };
+        let confirmations: [(Version, u64, Warm); 2] = [
+            (Version::NONE, 70, begun(10, 1, 1)),
+            (Version(1), 75, begun(20, 2, 2)),
+        ];
+        for order in [[0, 1], [1, 0]] {
+            let cache = Cache::new(FIVE);
+            for (total, version, event) in [(10, 1, 1), (20, 2, 2), (30, 3, 3)] {
+                cache.put(ledger(), begun(total, version, event));
+            }
+            for which in order {
+                let (before, position, decided) = &confirmations[which];
+                let last = (decided.version, Position(*position));
+                cache.confirm(&ledger(), *before, last, decided);
+            }
+            assert_eq!(beginning(&cache), Some(Position(70)), "{order:?}");
+            cache.note_snapshot(&ledger(), Some((Version(2), Position(75))));
+            cache.retract(&ledger(), &begun(20, 2, 2), Uuid::from_u128(3));
+            let kept = cache.get(&ledger(), &kind).unwrap();
+            assert_eq!(kept.snapshot, Some((Version(2), Position(75))));
+            assert_eq!((total(&kept), beginning(&cache)), (20, Some(Position(70))));
+        }
     }
 
     #[test]
