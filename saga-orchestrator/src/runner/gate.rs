@@ -187,6 +187,9 @@ async fn uncarried(context: &Context) -> Result<Vec<Uncarried>, TakeoverError> {
         let newest = doubtful.entry(order).or_default();
         *newest = position.max(*newest);
     };
+    // Before the bucket is looked through: what somebody adds to both meanwhile is read in the log.
+    let all: Vec<Share> = Share::all().collect();
+    let known = takeover::completeness(context, &all).await?;
     scan(&buckets.client, &buckets.status, SAGA_KEYS, |entry| {
         let Some(order) = order_of_key(&entry.key) else {
             return;
@@ -201,8 +204,6 @@ async fn uncarried(context: &Context) -> Result<Vec<Uncarried>, TakeoverError> {
     })
     .await?;
     let end = context.executor.store().end().await?.position;
-    let all: Vec<Share> = Share::all().collect();
-    let known = takeover::completeness(context, &all).await?;
     let from = known.into_values().fold(end, Position::min);
     takeover::each_event(context, from, |event| {
         let is_plain = match event.subject.aggregate() {

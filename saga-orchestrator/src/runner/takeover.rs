@@ -17,6 +17,8 @@ use crate::status::{SAGA_KEYS, SagaStatus, ScanError, complete_to, order_of_key,
 
 const UNPIN_MAX: Duration = Duration::from_secs(3);
 const READ_BATCH: usize = 1_000;
+/// What wakes sagas, as patterns over the whole log; a share's own part is picked out here.
+const PATTERNS: [&str; 2] = ["evt.fulfilment.>", "evt.payment.>"];
 
 /// A share could not be taken over now.
 #[derive(Debug, thiserror::Error)]
@@ -164,24 +166,57 @@ pub(super) async fn read_log(
         }
     })
     .await?;
+    all.sort_by_key(|(position, _)| *position);
     Ok(all)
 }
 
-/// Reads the log after a position. Nearly half of all events are of sagas and payments, so everything is read and theirs
-/// is picked out here.
+/// Reads the log after a position: at least what is of sagas and payments. That is nearly half of it, so everything is
+/// read and theirs is picked out here, unless something lies there that is no event at all.
 pub(super) async fn each_event(
     context: &Context,
     from: Position,
     mut look_at: impl FnMut(&Recorded),
 ) -> Result<(), LoadError> {
+    let after = match pages(context, from, None, &mut look_at).await? {
+        Read::Whole => return Ok(()),
+        Read::UpTo(position) => position,
+    };
+    for pattern in PATTERNS {
+        if let Read::UpTo(position) = pages(context, after, Some(pattern), &mut look_at).await? {
+            return Err(LoadError::Corrupt {
+                place: format!("{pattern} after position {position}"),
+                reason: "a message there is no event".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// How far reading came.
+enum Read {
+    Whole,
+    /// Up to here; then comes something that is no event.
+    UpTo(Position),
+}
+
+async fn pages(
+    context: &Context,
+    from: Position,
+    pattern: Option<&str>,
+    look_at: &mut impl FnMut(&Recorded),
+) -> Result<Read, LoadError> {
     let mut after = from;
     loop {
         let store = context.executor.store();
-        let read = store.read(after, READ_BATCH, None).await?;
-        read.iter().for_each(&mut look_at);
+        let read = match store.read(after, READ_BATCH, pattern).await {
+            Ok(read) => read,
+            Err(LoadError::Corrupt { .. }) => return Ok(Read::UpTo(after)),
+            Err(error) => return Err(error),
+        };
+        read.iter().for_each(&mut *look_at);
         match read.last() {
             Some(last) if read.len() >= READ_BATCH => after = last.position,
-            Some(_) | None => return Ok(()),
+            Some(_) | None => return Ok(Read::Whole),
         }
     }
 }

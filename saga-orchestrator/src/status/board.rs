@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::vocabulary::vocabulary;
 use super::{Buckets, Completeness, SagaStatus, Verdict, ascii, completeness, status_key};
 use crate::runner::Share;
 
@@ -40,6 +41,8 @@ struct Written {
     verdict: Verdict,
     cause: Option<Cause>,
     since: Timestamp,
+    /// Whether a build that knows the same events as this one has worked it up to there.
+    is_read: bool,
 }
 
 /// How far a share is complete: its owner tells how far it has worked, and all of that has to be written too.
@@ -259,7 +262,7 @@ impl Board {
                 None => self.read(&key).await?,
             };
             if last.is_some_and(|last| {
-                last.position >= shown.position && !same_events_other_verdict(last, shown)
+                last.position >= shown.position && !tells_more_of_the_same(last, shown)
             }) {
                 // Somebody has shown this or something newer; what needs a person is still to be seen to.
                 self.point_out(shown, last).await?;
@@ -310,6 +313,7 @@ impl Board {
             verdict: shown.status,
             cause: shown.cause,
             since: shown.since,
+            is_read: is_read(shown),
         });
         let mut desk = self.desk();
         if written.verdict.is_end() || !desk.shares.contains_key(&Share::of(shown.id)) {
@@ -339,6 +343,7 @@ impl Board {
             since: read
                 .as_ref()
                 .map_or(Timestamp::UNIX_EPOCH, |read| read.since),
+            is_read: read.as_ref().is_some_and(is_read),
         }))
     }
 
@@ -445,8 +450,15 @@ impl Board {
 }
 
 /// A quarantine shows another verdict of the same events.
-fn same_events_other_verdict(last: Written, shown: &SagaStatus) -> bool {
-    last.position == shown.position && (last.verdict != shown.status || last.cause != shown.cause)
+/// Whether it is about the same events and differs in what follows from them.
+fn tells_more_of_the_same(last: Written, shown: &SagaStatus) -> bool {
+    let differs =
+        last.verdict != shown.status || last.cause != shown.cause || last.is_read != is_read(shown);
+    last.position == shown.position && differs
+}
+
+fn is_read(shown: &SagaStatus) -> bool {
+    shown.read_by.as_deref() == Some(vocabulary())
 }
 
 pub(super) fn attention_key(cause: Cause, order: Uuid) -> String {
