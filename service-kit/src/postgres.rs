@@ -20,8 +20,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
-/// A connection that has idled for so long is tested before it is given out.
-const IDLE_UNTESTED_MAX: Duration = Duration::from_secs(1);
 /// A single statement never runs longer, unless its transaction says so itself (`set local statement_timeout`).
 const STATEMENT_TIMEOUT_MILLIS: &str = "30000";
 /// A transaction that its owner forgot is ended by the server.
@@ -103,20 +101,12 @@ pub async fn connect(
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(MAX_LIFETIME)
-        // One that was in use a moment ago works, or fails like one that breaks a moment later.
-        .test_before_acquire(false)
-        .before_acquire(|connection, held| {
-            Box::pin(async move {
-                if held.idle_for >= IDLE_UNTESTED_MAX {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
         // A connection goes back with no transaction open, whatever its last user did: a future dropped in the middle
         // of `begin` leaves one that the driver does not know of, and the next user's work would land in it.
         .after_release(|connection, _| {
             Box::pin(async move {
+                // What is still being answered comes first; there is something only if its future was dropped.
+                connection.flush().await?;
                 // Sent and not waited for: the driver waits for the answers to everything right after this, when it
                 // tests the connection.
                 match futures::poll!(connection.execute("rollback")) {

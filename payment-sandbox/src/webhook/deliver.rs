@@ -50,14 +50,26 @@ pub(super) async fn hasten(sandbox: &Sandbox) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Delivers what is due; tells how many events were tried.
+/// What came of a round.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Round {
+    /// Events that were tried.
+    pub(super) tried: usize,
+    /// Those of them that were not accepted.
+    pub(super) refused: usize,
+}
+
+/// Delivers what is due.
 pub(super) async fn deliver_due(
     sandbox: &Sandbox,
     client: &Client,
     url: &Url,
-) -> Result<usize, sqlx::Error> {
+) -> Result<Round, sqlx::Error> {
     let claimed = claim(sandbox).await?;
-    let count = claimed.len();
+    let mut round = Round {
+        tried: claimed.len(),
+        refused: 0,
+    };
     // What was answered meanwhile is noted together; nobody waits for a receiver that is slow.
     let mut answers = stream::iter(claimed)
         .map(|event| send(sandbox, client, url, event))
@@ -65,9 +77,11 @@ pub(super) async fn deliver_due(
         .ready_chunks(IN_FLIGHT_MAX);
     let mut failed = None;
     while let Some(answers) = answers.next().await {
+        let refused = |answer: &&Answer| matches!(answer, Answer::Refused(..));
+        round.refused += answers.iter().filter(refused).count();
         failed = note(sandbox, answers).await.err().or(failed);
     }
-    failed.map_or(Ok(count), Err)
+    failed.map_or(Ok(round), Err)
 }
 
 /// Nobody waits for the disk here, nor when an answer is noted: what a crash takes back is sent once more.
@@ -102,6 +116,13 @@ enum Answer {
     Refused(Claimed, Option<u16>, String),
 }
 
+/// An attempt that was not accepted, and why in one line.
+struct Refusal {
+    event: Claimed,
+    status: Option<u16>,
+    error: String,
+}
+
 async fn send(sandbox: &Sandbox, client: &Client, url: &Url, event: Claimed) -> Answer {
     let secret = sandbox.config().webhook_secret.expose_secret();
     let signed = signature(secret, Timestamp::now().as_second(), &event.body);
@@ -133,16 +154,23 @@ async fn note(sandbox: &Sandbox, answers: Vec<Answer>) -> Result<(), sqlx::Error
                 seqs.push(seq);
                 statuses.push(i32::from(status));
             }
-            Answer::Refused(event, status, error) => refusals.push((event, status, error)),
+            Answer::Refused(event, status, error) => refusals.push(Refusal {
+                event,
+                status,
+                error,
+            }),
         }
     }
-    if !seqs.is_empty() {
-        accepted(sandbox, &seqs, &statuses).await?;
-    }
-    for (event, status, error) in refusals {
-        refused(sandbox, &event, status, &error).await?;
-    }
-    Ok(())
+    // One that cannot be noted keeps nobody from the other.
+    let accepted = match seqs.is_empty() {
+        true => Ok(()),
+        false => accepted(sandbox, &seqs, &statuses).await,
+    };
+    let refused = match refusals.is_empty() {
+        true => Ok(()),
+        false => refused(sandbox, &refusals).await,
+    };
+    accepted.and(refused)
 }
 
 async fn accepted(sandbox: &Sandbox, seqs: &[i64], statuses: &[i32]) -> Result<(), sqlx::Error> {
@@ -160,33 +188,58 @@ async fn accepted(sandbox: &Sandbox, seqs: &[i64], statuses: &[i32]) -> Result<(
     Ok(())
 }
 
-async fn refused(
-    sandbox: &Sandbox,
-    event: &Claimed,
-    status: Option<u16>,
-    error: &str,
-) -> Result<(), sqlx::Error> {
+/// Plans the next attempts. What an event of the same object holds back is planned with it: else every claim would look
+/// at all of that again.
+async fn refused(sandbox: &Sandbox, refusals: &[Refusal]) -> Result<(), sqlx::Error> {
     let now = Timestamp::now();
-    let gives_up = now.duration_since(event.created_at.to_jiff()) > GIVE_UP_AFTER;
-    if gives_up {
-        tracing::warn!(event.id, event.type = event.kind, error, "a webhook was refused for three days and is given up");
-    } else {
-        tracing::debug!(event.id, event.type = event.kind, event.attempts, error, "a webhook was not accepted");
+    let (mut seqs, mut attempts, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut errors, mut delays, mut given_up) = (Vec::new(), Vec::new(), Vec::new());
+    for Refusal {
+        event,
+        status,
+        error,
+    } in refusals
+    {
+        let gives_up = now.duration_since(event.created_at.to_jiff()) > GIVE_UP_AFTER;
+        if gives_up {
+            tracing::warn!(event.id, event.type = event.kind, error, "a webhook was refused for three days and is given up");
+        } else {
+            tracing::debug!(event.id, event.type = event.kind, event.attempts, error, "a webhook was not accepted");
+        }
+        seqs.push(event.seq);
+        attempts.push(event.attempts);
+        statuses.push(status.map(i32::from));
+        errors.push(error.as_str());
+        delays.push(i64::try_from(retry_delay(event.attempts).as_millis()).unwrap_or(i64::MAX));
+        given_up.push(gives_up);
     }
-    let next = now + retry_delay(event.attempts);
     // Only the claim that is still the latest may say when the next attempt is.
     sqlx::query(
-        "update sandbox.events
-         set last_status = $3, last_error = $4, next_attempt_at = $5, gave_up_at = case when $6 then $7 end
-         where seq = $1 and attempts = $2 and delivered_at is null",
+        "with refused as (
+             update sandbox.events event
+             set last_status = answer.status, last_error = answer.error,
+                 next_attempt_at = $7 + answer.delay * interval '1 millisecond',
+                 gave_up_at = case when answer.given_up then $7 end
+             from unnest($1::bigint[], $2::int[], $3::int[], $4::text[], $5::bigint[], $6::bool[])
+                  as answer (seq, attempts, status, error, delay, given_up),
+                  (select set_config('synchronous_commit', 'off', true)) as unhurried
+             where event.seq = answer.seq and event.attempts = answer.attempts and event.delivered_at is null
+             returning event.object_key, event.seq, event.attempts, event.next_attempt_at, event.gave_up_at)
+         update sandbox.events later set next_attempt_at = refused.next_attempt_at
+         from refused
+         where refused.attempts < $8 and refused.gave_up_at is null
+           and later.object_key = refused.object_key and later.seq > refused.seq and later.attempts = 0
+           and later.delivered_at is null and later.gave_up_at is null
+           and later.next_attempt_at < refused.next_attempt_at",
     )
-    .bind(event.seq)
-    .bind(event.attempts)
-    .bind(status.map(i32::from))
-    .bind(error)
-    .bind(next.to_sqlx())
-    .bind(gives_up)
+    .bind(seqs)
+    .bind(attempts)
+    .bind(statuses)
+    .bind(errors)
+    .bind(delays)
+    .bind(given_up)
     .bind(now.to_sqlx())
+    .bind(ATTEMPTS_IN_ORDER)
     .execute(sandbox.pool())
     .await?;
     Ok(())

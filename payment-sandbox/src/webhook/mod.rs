@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use deliver::Round;
+
 pub use self::signature::signature;
 use crate::Sandbox;
 
@@ -30,6 +32,8 @@ pub(crate) fn client() -> Result<reqwest::Client, reqwest::Error> {
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// After a failure the ledger is given a moment.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
+/// After a round of which most was refused the receiver is given one.
+const PAUSE_AFTER_REFUSALS: Duration = Duration::from_millis(200);
 
 /// Runs until `shutdown` fires; deliveries that are under way are finished.
 pub(crate) async fn run(sandbox: &Sandbox, client: &reqwest::Client, shutdown: &CancellationToken) {
@@ -46,7 +50,9 @@ pub(crate) async fn run(sandbox: &Sandbox, client: &reqwest::Client, shutdown: &
     }
     while !shutdown.is_cancelled() {
         let pause = match deliver::deliver_due(sandbox, client, &url).await {
-            Ok(0) => LOOK_EVERY,
+            Ok(Round { tried: 0, .. }) => LOOK_EVERY,
+            // A receiver that has more than he can take is not helped by more of it.
+            Ok(Round { tried, refused }) if refused * 2 > tried => PAUSE_AFTER_REFUSALS,
             Ok(_) => continue,
             Err(error) => {
                 tracing::warn!(
@@ -56,9 +62,11 @@ pub(crate) async fn run(sandbox: &Sandbox, client: &reqwest::Client, shutdown: &
                 PAUSE_AFTER_FAILURE
             }
         };
+        // What is new does not cut that pause short.
+        let wakes = pause == LOOK_EVERY;
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = sandbox.outbox().notified() => {}
+            () = sandbox.outbox().notified(), if wakes => {}
             () = tokio::time::sleep(pause) => {}
         }
     }

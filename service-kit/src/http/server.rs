@@ -23,8 +23,11 @@ use crate::signing::Tokens;
 
 /// How long an answer may take to begin. Endless answers (SSE) begin at once, so they are not touched by it.
 const REQUEST_TIME_LIMIT: Duration = Duration::from_secs(30);
-/// Requests that are being answered at one moment; more are told to come back.
-const MAX_IN_FLIGHT: usize = 1_024;
+/// Requests that are being answered at one moment for each processor; more are told to come back. About a second's work:
+/// whoever is let in later than that has stopped waiting when his turn comes.
+const MAX_IN_FLIGHT_PER_PROCESSOR: usize = 256;
+/// What a machine takes whose processors are not known.
+const PROCESSORS_USUAL: usize = 4;
 
 /// The limits around every request.
 #[derive(Debug, Clone)]
@@ -51,7 +54,10 @@ impl Default for HttpLimits {
             cors_origins: None,
             rate_limit: Some(RateLimit::default()),
             time_limit: REQUEST_TIME_LIMIT,
-            max_in_flight: MAX_IN_FLIGHT,
+            max_in_flight: MAX_IN_FLIGHT_PER_PROCESSOR.saturating_mul(
+                std::thread::available_parallelism()
+                    .map_or(PROCESSORS_USUAL, std::num::NonZeroUsize::get),
+            ),
         }
     }
 }
