@@ -32,6 +32,8 @@ const TOUCHED_MAX: usize = 12_000;
 const MADE_SHARE: f64 = 0.6;
 /// What is measured settles for so long.
 const SETTLED: Duration = Duration::from_secs(2);
+/// Longer than the broker's collector waits between two runs that nothing asks for.
+const RESTED: Duration = Duration::from_secs(150);
 
 /// Measures.
 pub async fn run(
@@ -75,9 +77,25 @@ pub async fn run(
     };
     projector.close().await;
     outcome?;
+    out::note("  letting the broker rest");
+    let broker_at_rest = rested(ground, until).await;
 
-    if let Some((before, after)) = broker_before.zip(broker_after) {
-        let mut row = row(Side::Raw, "raw.broker", "the broker, for each order", count);
+    for (id, title, after) in [
+        (
+            "raw.broker",
+            "the broker, for each order, when they were placed",
+            broker_after,
+        ),
+        (
+            "raw.broker.rest",
+            "the broker, for each order, at rest",
+            broker_at_rest,
+        ),
+    ] {
+        let Some((before, after)) = broker_before.zip(after) else {
+            continue;
+        };
+        let mut row = row(Side::Raw, id, title, count);
         row.unit = "KB".to_owned();
         row.rate = after.now.saturating_sub(before.now) as f64 / 1000.0 / count.max(1) as f64;
         row.rounds = vec![row.rate];
@@ -85,6 +103,14 @@ pub async fn run(
         report.rows.push(row);
     }
     Ok(report)
+}
+
+/// The broker's memory once it has let go of what it needs only while it works: blocks that were read stay for some
+/// seconds, and its collector runs by itself every two minutes.
+async fn rested(ground: &Ground, until: Instant) -> Option<Memory> {
+    let rest = RESTED.min(until.saturating_duration_since(Instant::now()));
+    tokio::time::sleep(rest).await;
+    broker(ground)
 }
 
 /// Order, payment and saga.

@@ -393,7 +393,9 @@ async fn memory_weighs_each_role_and_the_broker_while_orders_wait() {
         let peak = role["also"]["peak_megabytes"].as_f64().unwrap();
         assert!(peak >= role["rate"].as_f64().unwrap() - 1.0, "{role}");
     }
-    assert_eq!(row(&report, "raw.broker")["unit"], "KB");
+    for broker in ["raw.broker", "raw.broker.rest"] {
+        assert_eq!(row(&report, broker)["unit"], "KB");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
