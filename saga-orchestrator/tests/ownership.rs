@@ -259,6 +259,7 @@ async fn while_a_newer_build_refuses_the_one_that_runs_keeps_all_the_work() {
     let strange = place_for_another_build(&shop).await;
     let shown = shop.reaches(strange, Verdict::NeedsOperator).await;
     assert_eq!(shown.cause, Some(Cause::VersionUnsupported));
+    assert_eq!(shown.read_by, None, "the next start looks at it again");
     let refusing = Process::start(&shop, &provider);
     eventually("the other one refuses", async || {
         refusing

@@ -104,6 +104,29 @@ async fn a_saga_that_needs_a_person_is_on_the_list_until_it_does_not() {
 }
 
 #[tokio::test]
+async fn who_worked_a_saga_last_says_what_he_knows_of_events_although_nothing_has_happened_since() {
+    let (shop, provider) = (Shop::open().await, Provider::start().await);
+    let _orchestrator = Orchestrator::start(&shop, &provider);
+    let product = shop.stocked(5).await;
+    let worked = shop.order(product, 1, "pm_card_visa").await;
+    let by_this_build = shop.reaches(worked, Verdict::Completed).await.read_by;
+    assert!(by_this_build.is_some());
+
+    let order = Uuid::now_v7();
+    let by_another = Some("0badc0de".to_owned());
+    for read_by in [by_another, by_this_build, None] {
+        // Another process each time: what it has written before is not remembered.
+        let board = owner(&shop, order);
+        board.put(SagaStatus {
+            read_by: read_by.clone(),
+            ..running(order, 5)
+        });
+        board.flush().await;
+        assert_eq!(shop.shown(order).await.unwrap().read_by, read_by);
+    }
+}
+
+#[tokio::test]
 async fn ended_sagas_leave_after_seven_days_and_the_others_stay() {
     let shop = Shop::open().await;
     let long_ago = Timestamp::now() - Duration::from_secs(8 * 24 * 60 * 60);

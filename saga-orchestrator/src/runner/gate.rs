@@ -205,7 +205,7 @@ async fn uncarried(context: &Context) -> Result<Vec<Uncarried>, TakeoverError> {
     .await?;
     let end = context.executor.store().end().await?.position;
     let from = known.into_values().fold(end, Position::min);
-    takeover::each_event(context, from, |event| {
+    takeover::each_event(context, from, end, |event| {
         let is_plain = match event.subject.aggregate() {
             Some(("fulfilment", _)) => {
                 let def = event.saga.as_ref().and_then(|saga| saga.def.as_ref());

@@ -17,6 +17,8 @@ use crate::status::{SAGA_KEYS, SagaStatus, ScanError, complete_to, order_of_key,
 
 const UNPIN_MAX: Duration = Duration::from_secs(3);
 const READ_BATCH: usize = 1_000;
+/// As far as there is something.
+const END: Position = Position(u64::MAX);
 /// What wakes sagas, as patterns over the whole log; a share's own part is picked out here.
 const PATTERNS: [&str; 2] = ["evt.fulfilment.>", "evt.payment.>"];
 
@@ -99,7 +101,14 @@ pub(super) async fn take_over(
     for (share, inherited) in &inheritance {
         context.board.begin(*share, inherited.complete_to);
     }
-    for (position, asked) in read_log(context, shares, from).await? {
+    let mut asked = Vec::new();
+    // What comes after the boundary is brought by the broker.
+    each_event(context, from, boundary, |event| {
+        asked.extend(asked_of(shares, event));
+    })
+    .await?;
+    asked.sort_by_key(|(position, _)| *position);
+    for (position, asked) in asked {
         let (order, look_up) = match asked {
             Asks::Saga { order, .. } => (order, false),
             Asks::Callback { order } => (order, true),
@@ -148,75 +157,81 @@ pub(super) async fn completeness(
         .collect())
 }
 
-/// What the log asks of these shares after a position.
+/// What has been asked of these shares since a position. Of what is asked meanwhile as little as possible is caught: it
+/// comes to the owner first-hand.
 pub(super) async fn read_log(
     context: &Context,
     shares: &[Share],
     from: Position,
 ) -> Result<Vec<(Position, Asks)>, LoadError> {
     let mut all = Vec::new();
-    each_event(context, from, |event| {
-        let Some(order) = event.aggregate_id() else {
-            return;
-        };
-        let effect = event.saga.as_ref().and_then(|saga| saga.effect_id);
-        let asked = asks(&event.subject, &event.event_type, effect, None);
-        if shares.contains(&Share::of(order)) && asked != Asks::Nothing {
-            all.push((event.position, asked));
-        }
+    each_of_sagas(context, from, END, |event| {
+        all.extend(asked_of(shares, event));
     })
     .await?;
     all.sort_by_key(|(position, _)| *position);
     Ok(all)
 }
 
-/// Reads the log after a position: at least what is of sagas and payments. That is nearly half of it, so everything is
-/// read and theirs is picked out here, unless something lies there that is no event at all.
+/// What an event asks of these shares.
+fn asked_of(shares: &[Share], event: &Recorded) -> Option<(Position, Asks)> {
+    let order = event.aggregate_id()?;
+    let effect = event.saga.as_ref().and_then(|saga| saga.effect_id);
+    let asked = asks(&event.subject, &event.event_type, effect, None);
+    (shares.contains(&Share::of(order)) && asked != Asks::Nothing)
+        .then_some((event.position, asked))
+}
+
+/// Reads the log from after one position up to another: at least what is of sagas and payments. That is nearly half of it,
+/// so everything is read at once, unless something lies there that is no event at all.
 pub(super) async fn each_event(
     context: &Context,
     from: Position,
+    to: Position,
     mut look_at: impl FnMut(&Recorded),
 ) -> Result<(), LoadError> {
-    let after = match pages(context, from, None, &mut look_at).await? {
-        Read::Whole => return Ok(()),
-        Read::UpTo(position) => position,
-    };
-    for pattern in PATTERNS {
-        if let Read::UpTo(position) = pages(context, after, Some(pattern), &mut look_at).await? {
-            return Err(LoadError::Corrupt {
-                place: format!("{pattern} after position {position}"),
-                reason: "a message there is no event".into(),
-            });
+    let mut after = from;
+    while after < to {
+        let left = usize::try_from(to.0 - after.0).unwrap_or(usize::MAX);
+        let store = context.executor.store();
+        match store.read(after, READ_BATCH.min(left), None).await {
+            Ok(read) => {
+                let Some(last) = read.last().map(|event| event.position) else {
+                    break;
+                };
+                read.iter()
+                    .filter(|event| event.position <= to)
+                    .for_each(&mut look_at);
+                after = last;
+            }
+            Err(LoadError::Corrupt { .. }) => {
+                return each_of_sagas(context, after, to, look_at).await;
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-/// How far reading came.
-enum Read {
-    Whole,
-    /// Up to here; then comes something that is no event.
-    UpTo(Position),
-}
-
-async fn pages(
+async fn each_of_sagas(
     context: &Context,
     from: Position,
-    pattern: Option<&str>,
-    look_at: &mut impl FnMut(&Recorded),
-) -> Result<Read, LoadError> {
-    let mut after = from;
-    loop {
-        let store = context.executor.store();
-        let read = match store.read(after, READ_BATCH, pattern).await {
-            Ok(read) => read,
-            Err(LoadError::Corrupt { .. }) => return Ok(Read::UpTo(after)),
-            Err(error) => return Err(error),
-        };
-        read.iter().for_each(&mut *look_at);
-        match read.last() {
-            Some(last) if read.len() >= READ_BATCH => after = last.position,
-            Some(_) | None => return Ok(Read::Whole),
+    to: Position,
+    mut look_at: impl FnMut(&Recorded),
+) -> Result<(), LoadError> {
+    for pattern in PATTERNS {
+        let mut after = from;
+        while after < to {
+            let store = context.executor.store();
+            let read = store.read(after, READ_BATCH, Some(pattern)).await?;
+            read.iter()
+                .filter(|event| event.position <= to)
+                .for_each(&mut look_at);
+            match read.last() {
+                Some(last) if read.len() >= READ_BATCH => after = last.position,
+                Some(_) | None => break,
+            }
         }
     }
+    Ok(())
 }
