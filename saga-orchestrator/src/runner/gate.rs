@@ -198,7 +198,8 @@ async fn uncarried(context: &Context) -> Result<Vec<Uncarried>, TakeoverError> {
             return doubt(order, Position(0));
         };
         let was_read = shown.read_by.as_deref() == Some(vocabulary());
-        if !shown.status.is_end() && !(was_read && is_carried(shown.def.as_ref())) {
+        let is_plain = was_read && is_carried(shown.def.as_ref());
+        if !shown.status.is_end() && !is_plain {
             doubt(order, Position(shown.position));
         }
     })
