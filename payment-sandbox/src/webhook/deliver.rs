@@ -113,7 +113,7 @@ async fn claim(sandbox: &Sandbox) -> Result<Vec<Claimed>, sqlx::Error> {
 /// What came of one attempt.
 enum Answer {
     Accepted { seq: i64, status: u16 },
-    Refused(Claimed, Option<u16>, String),
+    Refused(Refusal),
 }
 
 /// An attempt that was not accepted, and why in one line.
@@ -133,17 +133,24 @@ async fn send(sandbox: &Sandbox, client: &Client, url: &Url, event: Claimed) -> 
         .body(event.body.clone())
         .send()
         .await;
-    match answer {
-        Ok(answer) if answer.status().is_success() => Answer::Accepted {
-            seq: event.seq,
-            status: answer.status().as_u16(),
-        },
+    let (status, error) = match answer {
+        Ok(answer) if answer.status().is_success() => {
+            return Answer::Accepted {
+                seq: event.seq,
+                status: answer.status().as_u16(),
+            };
+        }
         Ok(answer) => {
             let status = answer.status().as_u16();
-            Answer::Refused(event, Some(status), format!("answered {status}"))
+            (Some(status), format!("answered {status}"))
         }
-        Err(error) => Answer::Refused(event, None, in_one_line(&error)),
-    }
+        Err(error) => (None, in_one_line(&error)),
+    };
+    Answer::Refused(Refusal {
+        event,
+        status,
+        error,
+    })
 }
 
 async fn note(sandbox: &Sandbox, answers: Vec<Answer>) -> Result<(), sqlx::Error> {
@@ -154,11 +161,7 @@ async fn note(sandbox: &Sandbox, answers: Vec<Answer>) -> Result<(), sqlx::Error
                 seqs.push(seq);
                 statuses.push(i32::from(status));
             }
-            Answer::Refused(event, status, error) => refusals.push(Refusal {
-                event,
-                status,
-                error,
-            }),
+            Answer::Refused(refusal) => refusals.push(refusal),
         }
     }
     // One that cannot be noted keeps nobody from the other.
