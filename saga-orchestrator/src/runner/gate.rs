@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::takeover::{self, TakeoverError};
 use super::{Context, Share};
-use crate::status::vocabulary::{knows, vocabulary};
+use crate::status::vocabulary::knows;
 use crate::status::{SAGA_KEYS, SagaStatus, order_of_key, refused, scan};
 
 /// A shut gate is looked at again after this: another build may have ended the sagas.
@@ -197,8 +197,7 @@ async fn uncarried(context: &Context) -> Result<Vec<Uncarried>, TakeoverError> {
         let Some(shown) = serde_json::from_slice::<SagaStatus>(&entry.value).ok() else {
             return doubt(order, Position(0));
         };
-        let was_read = shown.read_by.as_deref() == Some(vocabulary());
-        let is_plain = was_read && is_carried(shown.def.as_ref());
+        let is_plain = shown.is_read() && is_carried(shown.def.as_ref());
         if !shown.status.is_end() && !is_plain {
             doubt(order, Position(shown.position));
         }

@@ -16,7 +16,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::vocabulary::vocabulary;
 use super::{Buckets, Completeness, SagaStatus, Verdict, ascii, completeness, status_key};
 use crate::runner::Share;
 
@@ -313,7 +312,7 @@ impl Board {
             verdict: shown.status,
             cause: shown.cause,
             since: shown.since,
-            is_read: is_read(shown),
+            is_read: shown.is_read(),
         });
         let mut desk = self.desk();
         if written.verdict.is_end() || !desk.shares.contains_key(&Share::of(shown.id)) {
@@ -343,7 +342,7 @@ impl Board {
             since: read
                 .as_ref()
                 .map_or(Timestamp::UNIX_EPOCH, |read| read.since),
-            is_read: read.as_ref().is_some_and(is_read),
+            is_read: read.as_ref().is_some_and(SagaStatus::is_read),
         }))
     }
 
@@ -452,13 +451,10 @@ impl Board {
 /// A quarantine shows another verdict of the same events.
 /// Whether it is about the same events and differs in what follows from them.
 fn tells_more_of_the_same(last: Written, shown: &SagaStatus) -> bool {
-    let differs =
-        last.verdict != shown.status || last.cause != shown.cause || last.is_read != is_read(shown);
+    let differs = last.verdict != shown.status
+        || last.cause != shown.cause
+        || last.is_read != shown.is_read();
     last.position == shown.position && differs
-}
-
-fn is_read(shown: &SagaStatus) -> bool {
-    shown.read_by.as_deref() == Some(vocabulary())
 }
 
 pub(super) fn attention_key(cause: Cause, order: Uuid) -> String {

@@ -7,6 +7,8 @@ use event_schema::{Currency, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::vocabulary::vocabulary;
+
 /// The verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -100,6 +102,11 @@ pub struct SagaStatus {
 }
 
 impl SagaStatus {
+    /// Whether a build that knows the same events as this one has worked the saga up to there.
+    pub(crate) fn is_read(&self) -> bool {
+        self.read_by.as_deref() == Some(vocabulary())
+    }
+
     /// A saga of which nothing can be read.
     pub fn unread(order: Uuid, now: Timestamp) -> Self {
         // Nobody knows the currency either; the sums are all nothing.
